@@ -1,0 +1,1 @@
+"""Attack your federated model before somebody else does."""

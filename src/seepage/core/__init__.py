@@ -1,0 +1,1 @@
+"""The nouns: types, threat model, cards, registry, plan, intervals, results and errors."""

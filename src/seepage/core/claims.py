@@ -1,0 +1,79 @@
+"""What an attack asserts, and the secret that metrics hold against it.
+
+Attacks return Claims and never receive a Truth; metrics receive both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Reconstruction:
+    """Records that the attack says were in the batch, `[k, *shape]`, in any order.
+
+    `objective` is the attack's own figure of merit (lower is better), by which restarts
+    are chosen; `note` says in words what a reader should know of this result.
+    """
+
+    inputs: Tensor
+    targets: Tensor | None = None
+    objective: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class MembershipScores:
+    """One score per candidate, `[n]`: higher means likelier a member."""
+
+    scores: Tensor
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class AttributeGuess:
+    """Values of an attribute of the batch, `[k]`, in any order (e.g. its labels)."""
+
+    attribute: str
+    values: Tensor
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Linkage:
+    """For each target record, gallery indices in order of likelihood, `[n, k]`."""
+
+    ranking: Tensor
+    note: str = ""
+
+
+Claim = Reconstruction | MembershipScores | AttributeGuess | Linkage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class BatchTruth:
+    """The records behind an update or an aggregate: inputs `[b, *shape]`, targets `[b]`.
+
+    `cluster` names the draw (client, round, replica) within which records are not
+    independent; `rows` are their indices in the job's data, `[b]`.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    rows: Tensor
+    cluster: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class MembershipTruth:
+    """Which candidates were trained on, `[n]` bool."""
+
+    member: Tensor
+    cluster: str
+
+
+Truth = BatchTruth | MembershipTruth

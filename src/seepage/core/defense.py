@@ -1,0 +1,80 @@
+"""The shape of a defense: middleware around the gradient, the update and the aggregate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from .threat import Capability
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from .cards import DefenseCard
+    from .privacy import EpsilonRecord, Exposure
+    from .task import Training
+    from .views import Loss, Update
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class LocalStep:
+    """One gradient step of a client: the model it stands at and the batch it drew.
+
+    `expected_batch` is what sums are divided by; under Poisson sampling the realized
+    batch may be of another size, or empty.
+    """
+
+    model: nn.Module
+    loss: Loss
+    inputs: Tensor
+    targets: Tensor
+    expected_batch: int
+
+
+class Defense:
+    """Base of every defense: each hook does nothing unless a defense overrides it.
+
+    Subclasses are frozen dataclasses whose fields are their public parameters. Defenses
+    compose in order: the first one listed acts first.
+    """
+
+    hides: ClassVar[frozenset[Capability]] = frozenset()
+    """Capabilities that no observer has where this defense is in force."""
+
+    poisson: ClassVar[bool] = False
+    """Whether local batches must be drawn by Poisson sampling."""
+
+    @property
+    def card(self) -> DefenseCard:
+        """The public card with this instance's settings, as attackers read it."""
+        raise TypeError(f"{type(self).__name__} must define `card`")
+
+    def check(self, model: nn.Module, training: Training) -> None:
+        """Raise `RefusedError` where this defense can't protect such a model or job."""
+
+    def gradient(self, step: LocalStep, rng: torch.Generator) -> Update | None:
+        """Return a protected gradient of the step's parameters, or None for the plain one."""
+        return None
+
+    def protect_update(self, update: Update, rng: torch.Generator) -> Update:
+        """Return what leaves the client in place of `update`."""
+        return update
+
+    def bound_update(self, update: Update) -> Update:
+        """Return what the aggregator counts in place of an update that it received."""
+        return update
+
+    def protect_aggregate(
+        self, aggregate: Update, contributors: int, rng: torch.Generator
+    ) -> Update:
+        """Return what leaves the aggregation in place of the mean of `contributors` updates."""
+        return aggregate
+
+    def upload_bytes(self, plain: int) -> int:
+        """Return the bytes that one client sends a round, given those that it would send."""
+        return plain
+
+    def privacy(self, exposure: Exposure) -> tuple[EpsilonRecord, ...]:
+        """Return the epsilon records that hold for a job of this exposure."""
+        return ()

@@ -1,0 +1,135 @@
+"""A plan: what to train, what to defend it with, who attacks, and what may pass."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .task import Training
+from .threat import OBSERVERS, Observer
+
+MOMENTS = ("start", "middle", "end")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Component:
+    """A registered thing by name, with settings for its parameters."""
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataPlan:
+    """Where records come from and which client holds which.
+
+    Fields
+    ------
+    source : a bundled dataset's name, a file (.npz .csv .parquet, IDX), or `module:function`
+    inputs, targets : npz keys, IDX label file, or the csv's target column
+    scale : `auto` (bytes to [0, 1], tables standardized), `unit`, `standard` or `none`
+    partition : `iid`, `dirichlet` (label skew) or `column`
+    alpha : concentration of the Dirichlet skew; smaller is more skewed
+    column : csv column (or npz key) whose values are the clients
+    limit : use at most so many rows, drawn by the seed (0: all)
+    """
+
+    source: str = "digits"
+    inputs: str = ""
+    targets: str = ""
+    scale: str = "auto"
+    partition: str = "iid"
+    alpha: float = 0.5
+    column: str = ""
+    clients: int = 8
+    limit: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskPlan:
+    """One federated job; `moments` are the stages of training at which it is attacked.
+
+    `loss` is `auto` (cross-entropy for classes, mean squared error else) or a
+    `module:function` of (outputs, targets) with mean reduction.
+    """
+
+    name: str = "task"
+    data: DataPlan = field(default_factory=DataPlan)
+    model: Component = field(default_factory=lambda: Component(name="mlp"))
+    loss: str = "auto"
+    training: Training = field(default_factory=Training)
+    moments: tuple[str, ...] = ("start",)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Acceptance:
+    """A finding that a person has accepted, why, and until when."""
+
+    id: str
+    reason: str
+    expires: datetime.date
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gate:
+    """What counts: metrics and observers (empty: all), and the gain that is tolerated."""
+
+    tolerance: float = 0.05
+    metrics: tuple[str, ...] = ("identification_rate", "tpr_at_1pct_fpr", "auc")
+    observers: tuple[str, ...] = ()
+    accept: tuple[Acceptance, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A whole audit.
+
+    Fields
+    ------
+    budget : how long cells may start, e.g. `60s`, `10m`, or `none`
+    attacks : those to run (empty: every one that applies)
+    observers : those to audit (empty: every one that is built)
+    units : independent draws a finding rests on (0: enough for a clear to be possible)
+    delta : of the epsilon records
+    """
+
+    name: str = "plan"
+    seed: int = 0
+    budget: str = "60s"
+    tasks: tuple[TaskPlan, ...] = (TaskPlan(),)
+    defenses: tuple[Component, ...] = ()
+    attacks: tuple[Component, ...] = ()
+    observers: tuple[str, ...] = tuple(o.value for o, card in OBSERVERS.items() if card.audited)
+    gate: Gate = field(default_factory=Gate)
+    units: int = 0
+    delta: float = 1e-5
+
+    @property
+    def budget_seconds(self) -> float:
+        """Return the budget in seconds, `inf` for `none`."""
+        return parse_budget(self.budget)
+
+    def watchers(self) -> tuple[Observer, ...]:
+        """Return the observers as members of the enumeration."""
+        return tuple(Observer(name) for name in self.observers)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as plain types, in the shape of its TOML."""
+        return asdict(self)
+
+
+def parse_budget(text: str) -> float:
+    """Return seconds from `90`, `90s`, `10m`, `2h` or `none`; else raise `ValueError`.
+
+    >>> parse_budget("10m")
+    600.0
+    """
+    if text == "none":
+        return float("inf")
+    scale = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+    seconds = float(text[:-1]) * scale if scale else float(text)
+    if not seconds > 0:
+        raise ValueError(text)
+    return seconds

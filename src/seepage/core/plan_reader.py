@@ -1,0 +1,183 @@
+"""Reads a plan from TOML into typed dataclasses; what does not fit is named with its line."""
+
+from __future__ import annotations
+
+import datetime
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from . import toml_lines
+from .errors import PlanError, UsageError
+from .names import nearest
+from .plan import MOMENTS, Component, Plan, parse_budget
+from .registry import card, cards
+from .threat import Observer
+
+
+def read_plan(text: str, *, source: str = "", settings: Sequence[str] = ()) -> Plan:
+    """Return the plan in a TOML text, after applying `key=value` settings.
+
+    Raises `PlanError` with the line and, for a mistyped name, the nearest one.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f"not valid TOML: {error}", source=source) from error
+    return _Reader(source, toml_lines.key_lines(text)).plan(data, settings)
+
+
+def read_plan_file(path: str | Path, settings: Sequence[str] = ()) -> Plan:
+    """Return the plan in a file; raise `PlanError` where there is no readable one."""
+    try:
+        text = Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"can't be read: {error}", source=str(path)) from error
+    return read_plan(text, source=str(path), settings=settings)
+
+
+class _Reader:
+    def __init__(self, source: str, lines: Mapping[toml_lines.Path, int]) -> None:
+        self.source, self.lines = source, lines
+
+    def fail(self, path: toml_lines.Path, message: str) -> PlanError:
+        known = [path[:i] for i in range(len(path), 0, -1) if path[:i] in self.lines]
+        line = self.lines[known[0]] if known else None
+        return PlanError(message, source=self.source, line=line)
+
+    def plan(self, data: dict[str, Any], settings: Sequence[str]) -> Plan:
+        if settings and not data.get("attacks"):
+            data["attacks"] = [{"name": name} for name in cards("attacks")]
+        for setting in settings:
+            _apply(data, setting)
+        plan: Plan = self.table(Plan, data, ())
+        self.check(plan)
+        return plan
+
+    def table(self, cls: type[Any], data: Any, path: toml_lines.Path) -> Any:
+        if not isinstance(data, dict):
+            raise self.fail(path, f"{_dotted(path)} must be a table, not {data!r}")
+        if cls is Component:
+            return self.component(data, path)
+        hints = get_type_hints(cls)
+        for key in data:
+            if key not in hints:
+                raise self.fail(
+                    (*path, key),
+                    f"unknown key {_dotted((*path, key))!r}{nearest(key, hints)}",
+                )
+        required = {f.name for f in fields(cls)} if cls.__name__ == "Acceptance" else set[str]()
+        if missing := required - data.keys():
+            raise self.fail(path, f"{_dotted(path)} lacks {', '.join(sorted(missing))}")
+        values = {k: self.value(hints[k], v, (*path, k)) for k, v in data.items()}
+        try:
+            return cls(**values)
+        except UsageError as error:
+            culprit = next((k for k in data if f": {k} is" in str(error)), "")
+            raise self.fail((*path, culprit) if culprit else path, str(error)) from error
+
+    def component(self, data: Mapping[str, Any], path: toml_lines.Path) -> Component:
+        name = data.get("name")
+        if not isinstance(name, str):
+            raise self.fail(path, f"{_dotted(path)} needs a name")
+        kind = "models" if path[-1] == "model" else str(path[0])
+        settings = {k: v for k, v in data.items() if k != "name"}
+        if ":" not in name:
+            try:
+                card(kind, name).check(settings)
+            except UsageError as error:
+                culprit = next((k for k in settings if repr(k) in str(error)), "name")
+                raise self.fail((*path, culprit), str(error)) from error
+        return Component(name=name, settings=settings)
+
+    def value(self, kind: Any, value: Any, path: toml_lines.Path) -> Any:
+        origin, args = get_origin(kind), get_args(kind)
+        if origin is UnionType:
+            return self.value(args[0], value, path)
+        if origin is tuple:
+            if not isinstance(value, list):
+                raise self.fail(path, f"{_dotted(path)} must be a list, not {value!r}")
+            return tuple(self.value(args[0], v, (*path, i)) for i, v in enumerate(value))
+        if is_dataclass(kind):
+            return self.table(kind, value, path)  # pyright: ignore[reportArgumentType]
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if kind is datetime.date and isinstance(value, str):
+            return datetime.date.fromisoformat(value)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise self.fail(
+                path, f"{_dotted(path)} = {value!r} must be a {getattr(kind, '__name__', kind)}"
+            )
+        return value
+
+    def check(self, plan: Plan) -> None:
+        try:
+            parse_budget(plan.budget)
+        except ValueError as error:
+            raise self.fail(
+                ("budget",), f"budget {plan.budget!r} is no time: use 60s, 10m, 2h or none"
+            ) from error
+        for key, names, known in (
+            ("observers", plan.observers, [o.value for o in Observer]),
+            ("gate.observers", plan.gate.observers, [o.value for o in Observer]),
+        ):
+            for name in names:
+                if name not in known:
+                    raise self.fail(
+                        tuple(key.split(".")),
+                        f"no observer is called {name!r}{nearest(name, known)}",
+                    )
+        if not plan.tasks:
+            raise self.fail(("tasks",), "a plan needs at least one [[tasks]]")
+        if not 0 < plan.gate.tolerance < 1:
+            raise self.fail(("gate", "tolerance"), "gate.tolerance must lie between 0 and 1")
+        if not 0 < plan.delta < 1:
+            raise self.fail(("delta",), "delta must lie between 0 and 1")
+        names = [task.name for task in plan.tasks]
+        for i, task in enumerate(plan.tasks):
+            if names.index(task.name) != i:
+                raise self.fail(("tasks", i, "name"), f"two tasks are called {task.name!r}")
+            for moment in task.moments:
+                if moment not in MOMENTS:
+                    raise self.fail(
+                        ("tasks", i, "moments"),
+                        f"no moment is called {moment!r}{nearest(moment, MOMENTS)}",
+                    )
+
+
+def _dotted(path: toml_lines.Path) -> str:
+    return ".".join(map(str, path)) or "the plan"
+
+
+def _apply(data: dict[str, Any], setting: str) -> None:
+    """Apply `tasks.mlp.training.lr=0.1`: array members by name or index, values as TOML."""
+    key, equals, text = setting.partition("=")
+    if not equals:
+        raise UsageError(f"--set {setting}: write key=value")
+    try:
+        value: Any = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    parts = key.strip().split(".")
+    place: Any = data
+    for i, part in enumerate(parts[:-1]):
+        place = _step(place, part, f"--set {setting}: {'.'.join(parts[: i + 1])}")
+    if not isinstance(place, dict):
+        raise UsageError(f"--set {setting}: {'.'.join(parts[:-1])} holds no keys")
+    place[parts[-1]] = value
+
+
+def _step(place: Any, part: str, where: str) -> Any:
+    if isinstance(place, dict):
+        return place.setdefault(part, {})
+    if isinstance(place, list):
+        names: list[str] = [str(item.get("name", i)) for i, item in enumerate(place)]
+        if part in names:
+            return place[names.index(part)]
+        if part.isdigit() and int(part) < len(place):
+            return place[int(part)]
+        raise UsageError(f"{where}: not in the plan{nearest(part, names)}")
+    raise UsageError(f"{where}: holds no keys")

@@ -1,0 +1,61 @@
+"""The record that an epsilon is (DESIGN rule 4), and what it is computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exposure:
+    """How often and how finely a job touches the records that a mechanism protects.
+
+    `examples` is the training-set size of the smallest client (the worst case),
+    `batch_size` the expected size of a local batch.
+    """
+
+    rounds: int
+    local_steps: int
+    batch_size: int
+    examples: int
+    clients: int
+    cohort: int
+    delta: float = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpsilonRecord:
+    """A differential-privacy statement with everything that it depends on.
+
+    Fields
+    ------
+    mechanism : what was run, with its noise
+    unit : `record` or `client`, whose presence is hidden
+    adjacency : `add-remove`, `replace` or `zero-out`
+    observer : the strongest observer against whom the statement holds
+    trust : what the statement assumes that this observer can't see
+    delta : the probability term, of the total
+    releases : number of composed releases, probes of the auditor included
+    per_release_epsilon, total_epsilon : at `delta`; `inf` where nothing holds
+    accountant : name and version of the accountant whose (valid) figure this is
+    mu : total Gaussian-DP parameter, None under subsampling
+    information_bits : bound on the bits that the releases tell of one record
+    rero : prior success probability -> bound on reconstruction success
+    noise : `simulated` or `operating-system`, where the noise's seed came from
+    """
+
+    mechanism: str
+    unit: str
+    adjacency: str
+    observer: str
+    trust: str
+    delta: float
+    releases: int
+    per_release_epsilon: float
+    total_epsilon: float
+    accountant: str
+    mu: float | None
+    information_bits: float
+    rero: Mapping[str, float] = field(default_factory=dict[str, float])
+    noise: str = "simulated"
+    task: str = ""

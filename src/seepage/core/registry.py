@@ -1,0 +1,66 @@
+"""Finds cards by name: our own catalogues, and those of other installed packages.
+
+A third party's package adds cards by an entry point of the group `seepage.attacks`,
+`seepage.defenses` and so on, whose value is a card or a tuple of cards. One that fails
+to load is a warning: a broken neighbor must not stop an audit.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from .cards import AttackCard, Card, DefenseCard
+from .errors import UsageError
+from .names import nearest
+
+KINDS: dict[str, type[Card]] = {
+    "attacks": AttackCard,
+    "defenses": DefenseCard,
+    "datasets": Card,
+    "models": Card,
+    "plans": Card,
+    "formats": Card,
+}
+
+_CATALOGUES = {
+    "attacks": "seepage.attacks.cards",
+    "defenses": "seepage.defenses.cards",
+    "datasets": "seepage.data.cards",
+    "models": "seepage.models.cards",
+    "plans": "seepage.auditing.plans",
+    "formats": "seepage.report.cards",
+}
+
+
+@cache
+def cards(kind: str) -> dict[str, Any]:
+    """Return every card of a kind (a key of `KINDS`) by name, ours first."""
+    found: dict[str, Card] = {card.name: card for card in import_module(_CATALOGUES[kind]).CARDS}
+    for entry in entry_points(group=f"seepage.{kind}"):
+        try:
+            loaded = entry.load()
+            for card in loaded if isinstance(loaded, tuple | list) else (loaded,):
+                if not isinstance(card, KINDS[kind]):
+                    raise TypeError(f"{card!r} is no {KINDS[kind].__name__}")
+                if card.name in found:
+                    raise ValueError(f"the name {card.name!r} is taken")
+                found[card.name] = card
+        except Exception as error:  # whatever a stranger's module raises
+            warnings.warn(
+                f"entry point {entry.name!r} of seepage.{kind} ({entry.value}) does not load: "
+                f"{type(error).__name__}: {error}",
+                stacklevel=2,
+            )
+    return found
+
+
+def card(kind: str, name: str) -> Any:
+    """Return one card; an unknown name raises `UsageError` with the nearest one."""
+    known = cards(kind)
+    if name not in known:
+        raise UsageError(f"no {kind[:-1]} is called {name!r}{nearest(name, known)}")
+    return known[name]

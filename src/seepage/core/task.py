@@ -1,0 +1,110 @@
+"""A Task: model factory, loss, data split over clients, and how clients train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import UsageError
+from .views import JobFacts
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from .views import Loss
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Training:
+    """How the job trains.
+
+    Fields
+    ------
+    rounds : number of rounds, >= 1
+    batch_size : records a local step, >= 1 (0: all that the client holds)
+    local_steps : gradient steps a client takes a round; 1 is FedSGD
+    lr : learning rate of the local steps, > 0
+    cohort : clients sampled a round without replacement (0: all)
+    """
+
+    rounds: int = 10
+    batch_size: int = 8
+    local_steps: int = 1
+    lr: float = 0.1
+    cohort: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("rounds", 1), ("batch_size", 0), ("local_steps", 1), ("cohort", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"training: {name} is {getattr(self, name)}; use {least} or more")
+        if not self.lr > 0:
+            raise UsageError(f"training: lr is {self.lr}; use a number above 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Records:
+    """Rows of a dataset: inputs `[n, *shape]` float, targets `[n]`, rows `[n]` in the source."""
+
+    inputs: Tensor
+    targets: Tensor
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: Tensor) -> Records:
+        """Return the records at `index` (int64 `[k]`), in that order."""
+        return Records(
+            inputs=self.inputs[index], targets=self.targets[index], rows=self.rows[index]
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ClientData:
+    """One client's records: those it trains on, and those it holds out.
+
+    `holdout` comes from the same client (so the same distribution) and is never trained
+    on: the non-members of membership tests, and the test set.
+    """
+
+    name: str
+    train: Records
+    holdout: Records
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Task:
+    """A federated job before it is run.
+
+    `build` makes a freshly initialized model from a generator; `loss(outputs, targets)`
+    is a mean over the batch; `auxiliary` holds records of the same population that no
+    client holds (the attacker's, and those of null jobs). `classes` is 0 for regression.
+    """
+
+    name: str
+    build: Callable[[torch.Generator], nn.Module]
+    loss: Loss
+    clients: tuple[ClientData, ...]
+    auxiliary: Records
+    training: Training
+    classes: int
+    value_range: tuple[float, float] | None = None
+
+    @property
+    def cohort(self) -> int:
+        """Number of clients a round."""
+        return min(self.training.cohort or len(self.clients), len(self.clients))
+
+    def job_facts(self) -> JobFacts:
+        """Return what every participant knows of the job."""
+        return JobFacts(
+            input_shape=tuple(self.clients[0].train.inputs.shape[1:]),
+            classes=self.classes,
+            value_range=self.value_range,
+            clients=len(self.clients),
+            cohort=self.cohort,
+            local_steps=self.training.local_steps,
+            lr=self.training.lr,
+        )

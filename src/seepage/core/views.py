@@ -1,0 +1,162 @@
+"""What an observer saw, exactly, and nothing else: one type per vantage point.
+
+What was not granted is not in the object. Optional knowledge comes as separate
+fact objects in `facts`; `defenses` holds the public cards of the defenses in force
+(Kerckhoffs). Models are detached copies: an attack may do with them what it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from .cards import DefenseCard
+    from .threat import Observer
+
+    Loss = Callable[[Tensor, Tensor], Tensor]
+    Update = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobFacts:
+    """What everybody who takes part in a job knows of it.
+
+    `input_shape` leaves out the batch axis. `value_range` is the range that public
+    preprocessing maps each input value to, or None where there is none. `cohort` is
+    the number of clients a round, `classes` the number of labels (0 for regression).
+    """
+
+    input_shape: tuple[int, ...]
+    classes: int
+    value_range: tuple[float, float] | None
+    clients: int
+    cohort: int
+    local_steps: int
+    lr: float
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSize:
+    """The batch size of local training (its expectation under Poisson sampling)."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """The labels of the batch, `[batch]`."""
+
+    value: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Records whose membership is in question: inputs `[n, *shape]`, targets `[n]`."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AuxiliaryData:
+    """Records like the victims', disjoint from them: inputs `[n, *shape]`, targets `[n]`."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+Fact = BatchSize | Labels | Candidates | AuxiliaryData
+F = TypeVar("F", BatchSize, Labels, Candidates, AuxiliaryData)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Vantage:
+    observer: Observer
+    job: JobFacts
+    loss: Loss
+    defenses: tuple[DefenseCard, ...] = ()
+    facts: tuple[Fact, ...] = ()
+
+    def fact(self, kind: type[F]) -> F | None:
+        """Return the fact of this kind, or None where the observer does not know it."""
+        return next((f for f in self.facts if isinstance(f, kind)), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class UpdateView(_Vantage):
+    """One client's update in one round, as it left the client.
+
+    `update` maps parameter (and float buffer) names to new minus old value; `model` is
+    the model that the client was sent, in the mode in which it trains.
+    """
+
+    round: int
+    client: int
+    model: nn.Module
+    update: Update
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class AggregateView(_Vantage):
+    """The mean update of a round's cohort, where single updates are hidden."""
+
+    round: int
+    contributors: int
+    model: nn.Module
+    aggregate: Update
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenRound:
+    """One round: the global state before it and the updates by client (released form)."""
+
+    round: int
+    state: Update
+    updates: Mapping[int, Update]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class HistoryView(_Vantage):
+    """Several rounds of every client's updates; the question is about `client`."""
+
+    client: int
+    model: nn.Module
+    rounds: tuple[SeenRound, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class GlobalModelsView(_Vantage):
+    """The global model at the start of several rounds, as any participant receives it."""
+
+    model: nn.Module
+    rounds: tuple[tuple[int, Update], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ModelView(_Vantage):
+    """The final model with its weights, in evaluation mode."""
+
+    model: nn.Module
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class OutputsView(_Vantage):
+    """The final model's answers to the candidates, `[n, classes]`, and no model."""
+
+    outputs: Tensor
+
+
+View = UpdateView | AggregateView | HistoryView | GlobalModelsView | ModelView | OutputsView
+
+VIEW_KINDS: dict[str, type[View]] = {
+    "update": UpdateView,
+    "aggregate": AggregateView,
+    "history": HistoryView,
+    "global-models": GlobalModelsView,
+    "model": ModelView,
+    "outputs": OutputsView,
+}
