@@ -42,3 +42,7 @@ class MissingExtraError(UsageError):
 
 class NotApplicableError(SeepageError):
     """An attack can't work on this view or model; it stands in `not_run` with this reason."""
+
+
+class SeepageWarning(UserWarning):
+    """Something that does not stop the work, but that a person should know."""

@@ -181,3 +181,17 @@ def _step(place: Any, part: str, where: str) -> Any:
             return place[int(part)]
         raise UsageError(f"{where}: not in the plan{nearest(part, names)}")
     raise UsageError(f"{where}: holds no keys")
+
+
+def plan_from_json(data: Mapping[str, Any]) -> Plan:
+    """Return the plan that `Plan.to_json` wrote."""
+    return _Reader("", {}).plan(_as_toml(data), ())
+
+
+def _as_toml(value: Any) -> Any:
+    """Undo `to_json`: a component's settings stand beside its name in TOML."""
+    if isinstance(value, Mapping):
+        if value.keys() == {"name", "settings"}:
+            return {"name": value["name"], **value["settings"]}
+        return {k: _as_toml(v) for k, v in value.items()}
+    return [_as_toml(v) for v in value] if isinstance(value, list | tuple) else value

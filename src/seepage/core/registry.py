@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from .cards import AttackCard, Card, DefenseCard
-from .errors import UsageError
+from .errors import SeepageWarning, UsageError
 from .names import nearest
 
 KINDS: dict[str, type[Card]] = {
@@ -53,6 +53,7 @@ def cards(kind: str) -> dict[str, Any]:
             warnings.warn(
                 f"entry point {entry.name!r} of seepage.{kind} ({entry.value}) does not load: "
                 f"{type(error).__name__}: {error}",
+                SeepageWarning,
                 stacklevel=2,
             )
     return found

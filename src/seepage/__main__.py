@@ -1,0 +1,5 @@
+"""`python -m seepage` is `seepage`."""
+
+from .cli.main import main
+
+main()

@@ -1,0 +1,61 @@
+"""The public functions of accounting."""
+
+from __future__ import annotations
+
+from ..core.errors import UsageError
+from ..core.names import nearest
+from ..core.privacy import EpsilonRecord
+from .bounds import Profile
+from .record import gaussian_record
+
+METRICS = ("identification_rate", "tpr_at_1pct_fpr", "tpr_at_01pct_fpr", "auc")
+
+
+def epsilon(
+    noise_multiplier: float,
+    sample_rate: float,
+    steps: int,
+    delta: float,
+    adjacency: str = "add-remove",
+    unit: str = "record",
+    observer: str = "honest-server",
+) -> EpsilonRecord:
+    """Return the honest epsilon record of `steps` noisy sums of clipped contributions.
+
+    `noise_multiplier` is the noise's standard deviation over the clipping norm, and
+    `sample_rate` the probability with which each unit enters a step. A rate below 1 counts
+    as amplification only because the record's trust line says that `observer` can't see
+    who was sampled. Raises `UsageError` for values that make no mechanism.
+    """
+    sampled = f", Poisson sampling at rate {sample_rate:g}" if sample_rate < 1 else ""
+    blind = f"the observer sees every release, but not which {unit}s were sampled"
+    return gaussian_record(
+        mechanism=f"Gaussian, noise multiplier {noise_multiplier:g}{sampled}",
+        noise_multiplier=noise_multiplier,
+        sample_rate=sample_rate,
+        releases=steps,
+        delta=delta,
+        unit=unit,
+        adjacency=adjacency,
+        observer=observer,
+        trust=blind if sampled else "the observer sees every release",
+    )
+
+
+def success_bound(profile: Profile, metric: str, prior: float) -> float:
+    """Return the largest value of `metric` that any attack could reach under `profile`.
+
+    `prior` is the success of the best guess without a view, in [0, 1]; only
+    `identification_rate` depends on it. `metric` is one of `METRICS`, else `UsageError`.
+    """
+    match metric:
+        case "identification_rate":
+            return profile.rero(prior)
+        case "tpr_at_1pct_fpr":
+            return profile.max_tpr(0.01)
+        case "tpr_at_01pct_fpr":
+            return profile.max_tpr(0.001)
+        case "auc":
+            return profile.max_auc()
+        case _:
+            raise UsageError(f"no bound is known for {metric!r}{nearest(metric, METRICS)}")

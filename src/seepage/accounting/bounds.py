@@ -1,0 +1,130 @@
+"""The best that any attack can do against a mechanism, from its privacy profile.
+
+A profile is delta(epsilon); its trade-off function f(a) is the least false-negative rate of
+any test of one record at false-positive rate a. Every bound here reads off f:
+f(a) = sup_eps max(0, 1 - delta - e^eps a, e^-eps (1 - delta - a)) (Dong, Roth & Su 2019,
+proposition 2.12). A supremum over fewer epsilons only loosens a bound, so it stays valid.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf, log, sqrt
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from ..core.errors import UsageError
+from ..core.intervals import Floats
+from .gaussian import delta_of
+
+_AUC_CELLS = 2000
+
+
+class Profile(ABC):
+    """What a mechanism's guarantee allows an attacker; subclasses give `delta`.
+
+    The bounds hold for the unit and adjacency that the profile was computed for, and so
+    for every smaller unit (a client's profile bounds attacks on each of its records).
+    """
+
+    @property
+    @abstractmethod
+    def information_bits(self) -> float:
+        """Return a bound on the bits that all releases tell of one unit's data."""
+
+    @abstractmethod
+    def delta(self, epsilon: Floats) -> Floats:
+        """Return delta at each epsilon >= 0 (ascending), in [0, 1]."""
+
+    @abstractmethod
+    def trade_off(self, fpr: Floats) -> Floats:
+        """Return the least false-negative rate at each false-positive rate in [0, 1]."""
+
+    def max_tpr(self, fpr: float) -> float:
+        """Return the largest true-positive rate of any membership test at `fpr`."""
+        if not 0 <= fpr <= 1:
+            raise UsageError(f"the false-positive rate is {fpr}; use a number from 0 to 1")
+        return float(np.clip(1 - self.trade_off(np.array([fpr]))[0], fpr, 1))
+
+    def rero(self, kappa: float) -> float:
+        """Return the largest chance to reconstruct a record that a blind guess hits at `kappa`.
+
+        The blow-up 1 - f(kappa) of Hayes, Mahloujifar & Balle 2023 (arXiv 2302.07225, theorem 2).
+        """
+        return self.max_tpr(kappa)
+
+    def max_auc(self) -> float:
+        """Return the largest area under the ROC curve of any membership test, 1 - integral f."""
+        # f is convex, so the midpoint rule never exceeds its integral.
+        middles = (np.arange(_AUC_CELLS) + 0.5) / _AUC_CELLS
+        return float(np.clip(1 - self.trade_off(middles).mean(), 0.5, 1))
+
+    def max_accuracy(self) -> float:
+        """Return the largest accuracy on a secret bit with even odds, (1 + delta(0)) / 2."""
+        return float((1 + self.delta(np.zeros(1))[0]) / 2)
+
+
+@dataclass(frozen=True)
+class GaussianProfile(Profile):
+    """mu-GDP in closed form; `mu` >= 0 and finite.
+
+    >>> round(GaussianProfile(0.387).rero(0.01), 3)
+    0.026
+    """
+
+    mu: float
+
+    @property
+    def information_bits(self) -> float:
+        """Return mu^2 / 2 nats, the divergence of the two Gaussians, in bits."""
+        return self.mu**2 / 2 / log(2)
+
+    def delta(self, epsilon: Floats) -> Floats:
+        """Return delta at each epsilon."""
+        return delta_of(epsilon, self.mu)
+
+    def trade_off(self, fpr: Floats) -> Floats:
+        """Return Phi(Phi^-1(1 - fpr) - mu)."""
+        return ndtr(-ndtri(fpr) - self.mu)
+
+    def max_auc(self) -> float:
+        """Return Phi(mu / sqrt 2)."""
+        return float(ndtr(self.mu / sqrt(2)))
+
+
+@dataclass(frozen=True)
+class Unprotected(Profile):
+    """No guarantee: an attack may succeed always."""
+
+    @property
+    def information_bits(self) -> float:
+        """Return infinity."""
+        return inf
+
+    def delta(self, epsilon: Floats) -> Floats:
+        """Return 1 everywhere."""
+        return np.ones_like(epsilon)
+
+    def trade_off(self, fpr: Floats) -> Floats:
+        """Return 0 everywhere."""
+        return np.zeros_like(fpr)
+
+
+class CurveProfile(Profile):
+    """A profile of which delta is known on a grid of epsilons alone."""
+
+    @cached_property
+    @abstractmethod
+    def curve(self) -> tuple[Floats, Floats]:
+        """Return epsilons `[m]`, ascending from 0, and their deltas `[m]`."""
+
+    def trade_off(self, fpr: Floats) -> Floats:
+        """Return the upper envelope of the two lines that each grid point allows."""
+        epsilon, delta = self.curve
+        rest, a = (1 - delta)[:, None], np.asarray(fpr)[None, :]
+        steep = rest - np.exp(epsilon)[:, None] * a
+        flat = np.exp(-epsilon)[:, None] * (rest - a)
+        return np.maximum(np.maximum(steep, flat).max(axis=0), 0.0)

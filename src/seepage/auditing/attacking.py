@@ -1,0 +1,57 @@
+"""Runs one attack on many views: one by one, or over processes where that pays."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import joblib
+import torch
+
+from ..core.attack import Attack
+from ..core.claims import Claim
+from ..core.views import View
+
+WORTH_PROCESSES = 12.0
+"""Seconds of work left from which starting worker processes pays for itself."""
+
+
+def attack_all(
+    attack: Attack, views: Sequence[View], rngs: Sequence[torch.Generator]
+) -> list[Claim]:
+    """Return the claim on each view, each with a generator of its own.
+
+    The claims do not depend on how the work is spread: every process computes with one
+    thread, and no draw is shared.
+    """
+    claims: list[Claim] = []
+    started = time.perf_counter()
+    for done, (view, rng) in enumerate(zip(views, rngs, strict=True), 1):
+        claims.append(attack(view, rng))
+        spent = time.perf_counter() - started
+        left = len(views) - done
+        cores = os.cpu_count() or 1
+        if done >= 2 and cores > 1 and spent / done * left > WORTH_PROCESSES:
+            return claims + _parallel(attack, views[done:], rngs[done:], cores)
+    return claims
+
+
+def _parallel(
+    attack: Attack, views: Sequence[View], rngs: Sequence[torch.Generator], cores: int
+) -> list[Claim]:
+    states = [rng.get_state() for rng in rngs]
+    work = joblib.Parallel(n_jobs=cores, inner_max_num_threads=1, batch_size="auto")
+    found: Any = work(
+        joblib.delayed(_attack_one)(attack, view, state)
+        for view, state in zip(views, states, strict=True)
+    )
+    return list(found)
+
+
+def _attack_one(attack: Attack, view: View, state: torch.Tensor) -> Claim:
+    torch.set_num_threads(1)
+    rng = torch.Generator()
+    rng.set_state(state)
+    return attack(view, rng)

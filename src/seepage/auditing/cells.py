@@ -1,0 +1,145 @@
+"""The cells of an audit: one attack by one observer on one task at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.cards import COST_TIERS, AttackCard
+from ..core.defense import Defense
+from ..core.results import NotRun
+from ..core.task import Task
+from ..core.threat import Capability, Observer
+from ..fl.access import capabilities
+from .evidence import Evidence
+
+SINGLE_MOMENT = {
+    "history": "training",
+    "global-models": "training",
+    "model": "final",
+    "outputs": "final",
+}
+"""Views of the whole job; the others are taken at a moment of the plan."""
+
+_SEEN_THROUGH = {
+    "update": Capability.SEES_CLIENT_UPDATES,
+    "history": Capability.SEES_CLIENT_UPDATES,
+    "aggregate": Capability.SEES_AGGREGATES,
+    "global-models": Capability.SEES_GLOBAL_MODELS,
+    "model": Capability.SEES_FINAL_MODEL,
+    "outputs": Capability.SEES_OUTPUTS,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attacker:
+    """An attack with its settings."""
+
+    card: AttackCard
+    settings: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Return the attack's plan name."""
+        return self.card.name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Job:
+    """A task with its defenses and the moments at which it is attacked."""
+
+    task: Task
+    defenses: tuple[Defense, ...] = ()
+    moments: tuple[str, ...] = ("start",)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """What is run, and what identifies it."""
+
+    task: str
+    observer: Observer
+    attack: AttackCard
+    settings: Mapping[str, Any]
+    moment: str
+    view: str
+
+    @property
+    def id(self) -> str:
+        """Return a name that is stable over runs."""
+        return f"{self.task}/{self.observer.value}/{self.attack.name}/{self.moment}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """A cell that ran: evidence on the job, its undefended twin and the planted control."""
+
+    cell: Cell
+    defended: tuple[Evidence, ...]
+    twin: tuple[Evidence, ...]
+    planted: tuple[Evidence, ...] = ()
+    bounds: Mapping[str, float] = field(default_factory=dict[str, float])
+    seconds: float = 0.0
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def enumerate_cells(
+    jobs: Sequence[Job], attackers: Sequence[Attacker], observers: Sequence[Observer]
+) -> tuple[list[Cell], list[NotRun]]:
+    """Return the cells to run, cheapest first, and those that a defense rules out."""
+    cells: list[Cell] = []
+    hidden: list[NotRun] = []
+    for job in jobs:
+        for observer in observers:
+            for attacker in attackers:
+                if observer not in attacker.card.observers:
+                    continue
+                found = list(_cells(job, observer, attacker))
+                cells += found
+                if not found and any(d.hides for d in job.defenses):
+                    hidden.append(_ruled_out(job, observer, attacker))
+    cells.sort(key=lambda c: COST_TIERS.index(c.attack.cost))
+    return cells, hidden
+
+
+def view_kind(card: AttackCard, observer: Observer, defenses: Sequence[Defense]) -> str | None:
+    """Return the first kind of view that the attack accepts and the observer gets."""
+    has = capabilities(observer, defenses)
+    if not set(card.needs) <= has:
+        return None
+    for kind in card.views:
+        weaker = (kind == "aggregate" and Capability.SEES_CLIENT_UPDATES in has) or (
+            kind == "outputs" and Capability.SEES_FINAL_MODEL in has
+        )
+        if _SEEN_THROUGH[kind] in has and not weaker:
+            return kind
+    return None
+
+
+def _cells(job: Job, observer: Observer, attacker: Attacker) -> Iterator[Cell]:
+    kind = view_kind(attacker.card, observer, job.defenses)
+    if kind is None:
+        return
+    single = SINGLE_MOMENT.get(kind)
+    for moment in (single,) if single else job.moments:
+        yield Cell(
+            task=job.task.name,
+            observer=observer,
+            attack=attacker.card,
+            settings=attacker.settings,
+            moment=moment,
+            view=kind,
+        )
+
+
+def _ruled_out(job: Job, observer: Observer, attacker: Attacker) -> NotRun:
+    by = [d.card.name for d in job.defenses if d.hides]
+    return NotRun(
+        task=job.task.name,
+        attack=attacker.card.name,
+        observer=observer.value,
+        moment="",
+        reason=f"{', '.join(by)} hides what it needs from this observer",
+        gated=False,
+    )

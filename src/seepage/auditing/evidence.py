@@ -1,0 +1,150 @@
+"""What a cell measured, in a form that can be stored and judged anew.
+
+Verdicts depend on all findings together (Holm), so a cell keeps its samples, not its
+verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..core.intervals import Difference, Estimate, Rate
+from ..core.seeds import numpy_rng
+from ..metrics.membership import AUC, TPR, enough_for, realized_fpr
+
+FPR_OF = {"tpr_at_1pct_fpr": 0.01, "tpr_at_01pct_fpr": 0.001}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A figure without uncertainty."""
+
+    value: float
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:  # noqa: ARG002 - Estimate
+        """Return the value twice."""
+        return self.value, self.value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """A metric with its null control and its prior."""
+
+    value: Estimate
+    null: Estimate
+    prior: Estimate
+
+    @property
+    def gain(self) -> Difference:
+        """Return value - max(null, prior)."""
+        return Difference(self.value, max(self.null, self.prior, key=lambda e: e.value))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RateEvidence:
+    """The share of victims hit in each independent draw, by the view, null and prior."""
+
+    metric: str
+    value: tuple[float, ...]
+    null: tuple[float, ...]
+    prior: tuple[float, ...]
+    n: int
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def units(self) -> int:
+        """Return the number of independent draws."""
+        return len(self.value)
+
+    def measure(self) -> Measure:
+        """Return the estimates."""
+        return Measure(
+            value=Rate(np.array(self.value)),
+            null=Rate(np.array(self.null)),
+            prior=Rate(np.array(self.prior)),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreEvidence:
+    """Membership scores of members and others, by the view and by its null."""
+
+    metric: str
+    members: tuple[float, ...]
+    others: tuple[float, ...]
+    null_members: tuple[float, ...]
+    null_others: tuple[float, ...]
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def n(self) -> int:
+        """Return the number of candidates."""
+        return len(self.members) + len(self.others)
+
+    @property
+    def units(self) -> int:
+        """Return the number of members: each is one independent victim."""
+        return len(self.members)
+
+    def measure(self) -> Measure:
+        """Return the estimates; the prior guesses at random."""
+        scores = (np.array(self.members), np.array(self.others))
+        null = (np.array(self.null_members), np.array(self.null_others))
+        if self.metric == "auc":
+            return Measure(value=AUC.of(*scores), null=AUC.of(*null), prior=Known(0.5))
+        fpr = FPR_OF[self.metric]
+        rng = numpy_rng(0, "bootstrap", self.metric)
+        return Measure(
+            value=TPR.of(*scores, fpr, rng), null=TPR.of(*null, fpr, rng), prior=Known(fpr)
+        )
+
+
+Evidence = RateEvidence | ScoreEvidence
+
+
+def membership_evidence(
+    scores: np.ndarray, null: np.ndarray, member: np.ndarray
+) -> tuple[ScoreEvidence, ...]:
+    """Return evidence for each metric that so many non-members can carry.
+
+    Scores `[n]` from the view, `null` `[n]` from the null control, `member` `[n]` bool.
+    """
+    others = int((~member).sum())
+    details: dict[str, Any] = {}
+    for metric, fpr in FPR_OF.items():
+        if enough_for(fpr, others):
+            details[f"realized_{metric.removeprefix('tpr_at_')}"] = realized_fpr(
+                scores[~member], fpr
+            )
+        else:
+            details[metric] = f"withheld: {others} non-members, {round(10 / fpr):,} needed"
+    kept = [m for m, fpr in FPR_OF.items() if enough_for(fpr, others)]
+    return tuple(
+        ScoreEvidence(
+            metric=metric,
+            members=tuple(map(float, scores[member])),
+            others=tuple(map(float, scores[~member])),
+            null_members=tuple(map(float, null[member])),
+            null_others=tuple(map(float, null[~member])),
+            details=details,
+        )
+        for metric in (*kept, "auc")
+    )
+
+
+def to_json(evidence: Evidence) -> dict[str, Any]:
+    """Return plain types from which `from_json` restores the evidence exactly."""
+    return {"kind": type(evidence).__name__, **asdict(evidence)}
+
+
+def from_json(data: Mapping[str, Any]) -> Evidence:
+    """Restore evidence."""
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "kind"
+    }
+    kind = ScoreEvidence if data["kind"] == "ScoreEvidence" else RateEvidence
+    return kind(**values)

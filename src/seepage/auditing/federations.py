@@ -1,0 +1,130 @@
+"""Trains what the cells of one job need: the job, its twin, its null jobs, its controls.
+
+A *variant* is `defended` (the job as planned), `undefended` (its twin: same data, model,
+seed and rounds, defenses off), a `null-` form of either (trained without any client's
+records), `planted-batch` (batch 1 at the first round) or `planted-overfit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from ..core.task import ClientData, Task
+from ..fl.engine import train
+from ..fl.transcript import Transcript
+from ..fl.utility import utility
+from .cells import Job
+
+HISTORY_ROUNDS = 10
+OVERFIT_RECORDS = 8
+
+
+def window(moment: str, rounds: int, width: int) -> range:
+    """Return `width` rounds at the start, middle or end of a job.
+
+    >>> window("end", rounds=40, width=13)
+    range(27, 40)
+    """
+    first = {"start": 0, "middle": (rounds - width) // 2, "end": rounds - width}[moment]
+    return range(first, first + width)
+
+
+class Federations:
+    """The federations of one job, each trained once, when it is first needed."""
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        seed: int,
+        width: int,
+        on_round: Callable[[int], None] | None = None,
+    ) -> None:
+        self.job, self.seed, self.width = job, seed, width
+        self.on_round = on_round
+        self._trained: dict[tuple[str, int], Transcript] = {}
+
+    def transcript(self, variant: str, replica: int = 0) -> Transcript:
+        """Return a variant's transcript; replicas differ in every random draw."""
+        if not self.job.defenses:
+            variant = variant.replace("undefended", "defended")
+        key = (variant, replica)
+        if key not in self._trained:
+            self._trained[key] = self._train(variant, replica)
+        return self._trained[key]
+
+    def _train(self, variant: str, replica: int) -> Transcript:
+        defended = variant in {"defended", "null-defended"}
+        if variant == "planted-overfit":
+            return self._overfit(replica)
+        task = self.job.task
+        if variant.startswith("null-"):
+            task = null_task(task)
+        if variant == "planted-batch":
+            task = replace(
+                task, training=replace(task.training, batch_size=1, local_steps=1, rounds=1)
+            )
+        return train(
+            task,
+            defenses=self.job.defenses if defended else (),
+            seed=self.seed,
+            replica=replica,
+            record=self.recorded(task, replica),
+            on_round=self.on_round,
+        )
+
+    def recorded(self, task: Task, replica: int) -> frozenset[int]:
+        """Return the rounds of which everything is kept."""
+        rounds = task.training.rounds
+        width = min(self.width, rounds)
+        kept = {r for moment in self.job.moments for r in window(moment, rounds, width)}
+        if replica == 0:
+            steps = min(HISTORY_ROUNDS, rounds)
+            kept |= {round(i * (rounds - 1) / max(steps - 1, 1)) for i in range(steps)}
+        return frozenset(kept)
+
+    def _overfit(self, replica: int) -> Transcript:
+        """Train on a handful of records a client, for longer until they are learned by heart."""
+        task = overfit_task(self.job.task)
+        for rounds in (40, 160, 640):
+            task = replace(task, training=replace(task.training, rounds=rounds))
+            transcript = train(
+                task,
+                seed=self.seed,
+                replica=replica,
+                record=self.recorded(task, replica=0),
+                on_round=self.on_round,
+            )
+            if utility(transcript.model, task)["train"] > 0.99:
+                break
+        return transcript
+
+
+def null_task(task: Task) -> Task:
+    """Return the job with every client's records replaced by auxiliary ones.
+
+    What a membership attack scores on it, it scores without the truth's records.
+    """
+    parts = torch.arange(len(task.auxiliary)).tensor_split(len(task.clients))
+    clients = tuple(
+        ClientData(name=c.name, train=task.auxiliary.take(part), holdout=c.holdout)
+        for c, part in zip(task.clients, parts, strict=True)
+    )
+    return replace(task, clients=clients)
+
+
+def overfit_task(task: Task) -> Task:
+    """Return the job with so few records a client that they are learned by heart."""
+    clients = tuple(
+        ClientData(
+            name=c.name,
+            train=c.train.take(torch.arange(min(OVERFIT_RECORDS, len(c.train)))),
+            holdout=c.holdout,
+        )
+        for c in task.clients
+    )
+    training = replace(task.training, batch_size=0, local_steps=5)
+    return replace(task, clients=clients, training=training)

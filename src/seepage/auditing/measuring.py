@@ -1,0 +1,181 @@
+"""Measures one cell: the attack on the job, on its undefended twin and on a planted control."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..core.attack import Attack
+from ..core.claims import AttributeGuess, BatchTruth, MembershipScores, Reconstruction
+from ..core.errors import NotApplicableError, SeepageError
+from ..core.seeds import torch_rng
+from ..core.views import View
+from .attacking import attack_all
+from .cells import SINGLE_MOMENT, Cell, Job, Measured, view_kind
+from .evidence import Evidence, RateEvidence, membership_evidence
+from .federations import Federations, window
+from .pictures import Recovered, picture_arrays
+from .scoring import Background, recovered, score_attributes, score_reconstructions
+from .store import Store
+from .verdict import leaked
+from .views import batch_views, membership_views
+
+CONTROL_UNITS = 32
+"""Draws of a dear attack's control: it has only to leak, not to be bounded."""
+MAX_REPLICAS = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Attempt:
+    """One attack on one variant: its evidence and, by row, what it made of which record."""
+
+    evidence: tuple[Evidence, ...] = ()
+    recovered: Recovered = field(default_factory=dict[int, tuple[Tensor, Tensor]])
+
+
+class Laboratory:
+    """All that is needed to measure the cells of one job."""
+
+    def __init__(
+        self,
+        *,
+        job: Job,
+        federations: Federations,
+        seed: int,
+        units: int,
+        tolerance: float,
+        store: Store,
+        include_records: bool,
+    ) -> None:
+        self.job, self.federations, self.seed = job, federations, seed
+        self.units, self.tolerance = units, tolerance
+        self.store, self.include_records = store, include_records
+        self.background = Background.of(job.task, torch_rng(seed, "gallery", job.task.name))
+
+    def measure(self, cell: Cell) -> Measured:
+        """Run a cell; raises `NotApplicableError` where its attack can't work on the job."""
+        attack: Attack = cell.attack.build(cell.settings)
+        on_batches = cell.attack.claims != "membership"
+        run = self._batches if on_batches else self._members
+        defended = run(cell, attack, "defended", self.units)
+        few = self.units if cell.attack.cost == "cheap" else CONTROL_UNITS
+        twin = run(cell, attack, "undefended", few) if self.job.defenses else defended
+        planted = Attempt()
+        if not any(leaked(e, self.tolerance) for e in twin.evidence):
+            variant = "planted-batch" if on_batches else "planted-overfit"
+            planted = run(cell, attack, variant, CONTROL_UNITS)
+        if cell.attack.claims == "reconstruction":
+            self._keep_pictures(f"{cell.id}/{defended.evidence[0].metric}", defended, twin)
+        return Measured(
+            cell=cell,
+            defended=defended.evidence,
+            twin=twin.evidence,
+            planted=planted.evidence,
+            details={"planned_units": self.units},
+        )
+
+    def inapplicable_to_twin(self, cell: Cell) -> bool:
+        """Return whether the attack can't work on the undefended job either.
+
+        Then it is no threat to this model; else it is a gap in the audit.
+        """
+        if not self.job.defenses:
+            return True
+        run = self._members if cell.attack.claims == "membership" else self._batches
+        try:
+            run(cell, cell.attack.build(cell.settings), "undefended", 1)
+        except NotApplicableError:
+            return True
+        except SeepageError:
+            return False
+        return False
+
+    def _kind(self, cell: Cell, variant: str) -> str:
+        defenses = self.job.defenses if variant == "defended" else ()
+        return view_kind(cell.attack, cell.observer, defenses) or cell.view
+
+    def _batches(self, cell: Cell, attack: Attack, variant: str, units: int) -> Attempt:
+        """Attack draws of batches until there are `units` of them."""
+        pairs: list[tuple[View, BatchTruth]] = []
+        for replica in range(MAX_REPLICAS):
+            pairs += batch_views(
+                self._kind(cell, variant),
+                self.federations.transcript(variant, replica),
+                cell.observer,
+                self._rounds(cell, variant),
+            )
+            if sum(bool(len(truth.rows)) for _, truth in pairs) >= units:
+                break
+        pairs = _first(pairs, units)
+        rngs = [torch_rng(self.seed, cell.id, variant, i) for i in range(len(pairs))]
+        claims = attack_all(attack, [v for v, _ in pairs], rngs)
+        truths = [truth for _, truth in pairs]
+        evidence = self._score(
+            cell, claims, truths, torch_rng(self.seed, cell.id, variant, "scoring")
+        )
+        if cell.attack.claims != "reconstruction":
+            return Attempt(evidence=(evidence,))
+        return Attempt(evidence=(evidence,), recovered=recovered(claims, truths))
+
+    def _score(
+        self, cell: Cell, claims: Sequence[Any], truths: Sequence[BatchTruth], rng: torch.Generator
+    ) -> RateEvidence:
+        if all(isinstance(c, Reconstruction) for c in claims):
+            return score_reconstructions(claims, truths, self.background, rng)
+        if all(isinstance(c, AttributeGuess) for c in claims):
+            return score_attributes(claims, truths, self.background, rng)
+        raise NotApplicableError(
+            f"{cell.attack.name} returned claims of another type than its card"
+        )
+
+    def _rounds(self, cell: Cell, variant: str) -> range:
+        rounds = 1 if variant == "planted-batch" else self.job.task.training.rounds
+        width = min(self.federations.width, rounds)
+        moment = cell.moment if cell.moment not in SINGLE_MOMENT.values() else "end"
+        return window(moment, rounds, width)
+
+    def _keep_pictures(self, name: str, defended: Attempt, twin: Attempt) -> None:
+        pairs = {"undefended": twin.recovered}
+        if self.job.defenses:
+            pairs["defended"] = defended.recovered
+        self.store.write_arrays(name, picture_arrays(pairs, include_records=self.include_records))
+
+    def _members(self, cell: Cell, attack: Attack, variant: str, units: int) -> Attempt:
+        """Attack the membership question, and the same question on a null view.
+
+        Every candidate is a unit, so `units` asks for nothing more.
+        """
+        del units
+        scores: list[np.ndarray] = []
+        nulls: list[np.ndarray] = []
+        member: list[np.ndarray] = []
+        rng = torch_rng(self.seed, cell.task, variant, "candidates")
+        kind = self._kind(cell, variant)
+        views = membership_views(kind, self.federations, variant, cell.observer, rng)
+        for i, (view, null, truth) in enumerate(views):
+            for name, seen, into in (("view", view, scores), ("null", null, nulls)):
+                claim = attack(seen, torch_rng(self.seed, cell.id, variant, name, i))
+                if not isinstance(claim, MembershipScores) or len(claim.scores) != len(
+                    truth.member
+                ):
+                    raise NotApplicableError(f"{cell.attack.name} gave no score per candidate")
+                into.append(claim.scores.double().numpy())
+            member.append(truth.member.numpy())
+        joined = (np.concatenate(part) for part in (scores, nulls, member))
+        return Attempt(evidence=membership_evidence(*joined))
+
+
+def _first(pairs: list[tuple[View, BatchTruth]], units: int) -> list[tuple[View, BatchTruth]]:
+    """Return the pairs up to the one that completes `units` draws with records in them."""
+    kept: list[tuple[View, BatchTruth]] = []
+    for view, truth in pairs:
+        if units <= 0:
+            break
+        kept.append((view, truth))
+        units -= bool(len(truth.rows))
+    return kept

@@ -1,0 +1,252 @@
+"""Runs the cells of an audit, cheapest first, and puts the result together."""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import ceil
+from typing import Any, Protocol
+
+from ..core.errors import NotApplicableError
+from ..core.intervals import units_for_clear
+from ..core.plan import Gate
+from ..core.privacy import EpsilonRecord, Exposure
+from ..core.results import NotRun, Result
+from ..fl.utility import utility
+from . import evidence as stored
+from .bounds import bounds
+from .cells import Cell, Job, Measured, enumerate_cells
+from .federations import Federations
+from .measuring import Laboratory
+from .spec import Spec
+from .store import Store, versions
+from .verdict import judge, overall
+
+MARGIN = 1.2
+"""Units are this much more than a clear needs at no hit, so that a chance hit is no bar."""
+
+
+class Watcher(Protocol):
+    """Who is told of progress."""
+
+    def cell(self, name: str, finished: int, total: int) -> None:
+        """A cell starts."""
+        ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def cell(self, name: str, finished: int, total: int) -> None:
+        """Do nothing."""
+
+
+def run(spec: Spec, store: Store, watcher: Watcher, *, include_records: bool = False) -> Result:
+    """Run every cell that is not stored yet and fits the budget; judge and store the result."""
+    started = time.monotonic()
+    plan = spec.plan
+    cells, not_run = enumerate_cells(spec.jobs, spec.attackers, plan.watchers())
+    units = plan.units or ceil(
+        MARGIN * units_for_clear(plan.gate.tolerance, hypotheses(cells, spec.jobs, plan.gate))
+    )
+    labs = {
+        job.task.name: Laboratory(
+            job=job,
+            federations=Federations(job, seed=plan.seed, width=width(job, units)),
+            seed=plan.seed,
+            units=units,
+            tolerance=plan.gate.tolerance,
+            store=store,
+            include_records=include_records,
+        )
+        for job in spec.jobs
+    }
+    measured: list[Measured] = []
+    for finished, cell in enumerate(cells):
+        found = _read(store, cell)
+        if found is None and time.monotonic() - started > plan.budget_seconds:
+            not_run.append(_not_run(cell, f"the budget of {plan.budget} was spent", gated=True))
+            continue
+        if found is None:
+            watcher.cell(cell.id, finished, len(cells))
+            found = _run_cell(labs[cell.task], cell, store)
+        if isinstance(found, NotRun):
+            not_run.append(found)
+        else:
+            measured.append(found)
+    facts = [_job_facts(labs[job.task.name], store) for job in spec.jobs]
+    return _result(spec, store, measured, not_run, facts, time.monotonic() - started)
+
+
+def hypotheses(cells: Sequence[Cell], jobs: Sequence[Job], gate: Gate) -> int:
+    """Return how many findings the gate may count: what Holm's correction is paid for."""
+    metrics = {
+        "reconstruction": {"identification_rate"},
+        "attribute": {"label_rate"},
+        "membership": {"auc", "tpr_at_1pct_fpr"},
+    }
+    others = {j.task.name: sum(len(c.holdout) for c in j.task.clients) for j in jobs}
+    count = 0
+    for cell in cells:
+        if gate.observers and cell.observer.value not in gate.observers:
+            continue
+        possible = metrics.get(cell.attack.claims, set[str]()) & set(gate.metrics)
+        if others[cell.task] < 1000:
+            possible = possible - {"tpr_at_1pct_fpr"}
+        count += len(possible)
+    return max(count, 1)
+
+
+def width(job: Job, units: int) -> int:
+    """Return how many rounds a moment spans: enough for the units, a third of the job at most."""
+    return max(1, min(ceil(units / job.task.cohort), job.task.training.rounds // 3))
+
+
+def exposure(job: Job, delta: float) -> Exposure:
+    """Return how often and how finely the job touches its records."""
+    training, task = job.task.training, job.task
+    examples = min(len(c.train) for c in task.clients)
+    return Exposure(
+        rounds=training.rounds,
+        local_steps=training.local_steps,
+        batch_size=min(training.batch_size or examples, examples),
+        examples=examples,
+        clients=len(task.clients),
+        cohort=task.cohort,
+        delta=delta,
+    )
+
+
+def privacy(spec: Spec) -> tuple[EpsilonRecord, ...]:
+    """Return the epsilon records of every job."""
+    return tuple(
+        replace(record, task=job.task.name)
+        for job in spec.jobs
+        for defense in job.defenses
+        for record in defense.privacy(exposure(job, spec.plan.delta))
+    )
+
+
+def _run_cell(lab: Laboratory, cell: Cell, store: Store) -> Measured | NotRun:
+    """Run a cell and store it; what crashes stands in `not_run` with its reason."""
+    started = time.monotonic()
+    try:
+        found = lab.measure(cell)
+    except NotApplicableError as error:
+        return _not_run(cell, str(error), gated=not lab.inapplicable_to_twin(cell))
+    except Exception as error:  # an attack is a stranger's code: fail closed, go on
+        return _not_run(cell, f"crashed: {type(error).__name__}: {error}", gated=True)
+    found = replace(found, seconds=time.monotonic() - started)
+    store.write(
+        "cells",
+        cell.id,
+        {
+            "defended": [stored.to_json(e) for e in found.defended],
+            "twin": [stored.to_json(e) for e in found.twin],
+            "planted": [stored.to_json(e) for e in found.planted],
+            "seconds": found.seconds,
+            "details": dict(found.details),
+        },
+    )
+    return found
+
+
+def _read(store: Store, cell: Cell) -> Measured | None:
+    content = store.read("cells", cell.id)
+    if content is None:
+        return None
+    parts = {
+        name: tuple(stored.from_json(e) for e in content[name])
+        for name in ("defended", "twin", "planted")
+    }
+    return Measured(cell=cell, **parts, seconds=content["seconds"], details=content["details"])
+
+
+def _not_run(cell: Cell, reason: str, *, gated: bool) -> NotRun:
+    return NotRun(
+        task=cell.task,
+        attack=cell.attack.name,
+        observer=cell.observer.value,
+        moment=cell.moment,
+        reason=reason,
+        gated=gated,
+    )
+
+
+def _job_facts(lab: Laboratory, store: Store) -> dict[str, Any]:
+    """Return a job's utility and cost, with and without its defenses."""
+    name = lab.job.task.name
+    found = store.read("jobs", name)
+    if found is None:
+        trained = {v: lab.federations.transcript(v) for v in ("defended", "undefended")}
+        found = {
+            "task": name,
+            "utility": {v: utility(t.model, lab.job.task) for v, t in trained.items()},
+            "bytes_up": trained["defended"].bytes_up,
+            "bytes_down": trained["defended"].bytes_down,
+        }
+        store.write("jobs", name, found)
+    return found
+
+
+def _result(
+    spec: Spec,
+    store: Store,
+    measured: Sequence[Measured],
+    not_run: Sequence[NotRun],
+    facts: Sequence[Mapping[str, Any]],
+    seconds: float,
+) -> Result:
+    jobs = {job.task.name: job for job in spec.jobs}
+    complete: list[Measured] = []
+    for m in measured:
+        job = jobs[m.cell.task]
+        found = bounds(m, job, exposure(job, spec.plan.delta))
+        line = spec.lines.get(m.cell.task, 1)
+        complete.append(replace(m, bounds=found, details={**m.details, "line": line}))
+    findings = judge(complete, spec.plan.gate, datetime.date.today())
+    not_run = _gate_not_run(not_run, spec.plan.gate)
+    verdict, reason = overall(findings, not_run)
+    settings = spec.plan.to_json()
+    result = Result(
+        verdict=verdict,
+        reason=reason,
+        plan=settings,
+        source=spec.source,
+        address=store.address,
+        seed=spec.plan.seed,
+        versions=versions(),
+        utility={
+            kind: {f["task"]: f["utility"][kind] for f in facts}
+            for kind in ("undefended", "defended")
+        },
+        cost={
+            "seconds": seconds,
+            "bytes_up": sum(f["bytes_up"] for f in facts),
+            "bytes_down": sum(f["bytes_down"] for f in facts),
+        },
+        privacy=privacy(spec),
+        findings=findings,
+        not_run=tuple(not_run),
+        replay=_replay(spec),
+        folder=store.folder,
+    )
+    result.save(store.folder / "result.json")
+    result.save(store.folder / "report.html")
+    return result
+
+
+def _gate_not_run(not_run: Sequence[NotRun], gate: Gate) -> list[NotRun]:
+    return [
+        replace(n, gated=n.gated and (not gate.observers or n.observer in gate.observers))
+        for n in not_run
+    ]
+
+
+def _replay(spec: Spec) -> str:
+    if not spec.replayable:
+        return "run the same seepage.audit(...) call again"
+    return shlex.join(["seepage", "audit", spec.source, "--seed", str(spec.plan.seed)])

@@ -1,0 +1,157 @@
+"""Holds claims against truths: hits per draw, for the view, the null control and the prior."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.claims import AttributeGuess, BatchTruth, Reconstruction
+from ..core.errors import NotApplicableError
+from ..core.task import Records, Task
+from ..metrics.attribute import multiset_hits
+from ..metrics.matching import match
+from ..metrics.reconstruction import identified, psnr, ssim
+from .evidence import RateEvidence
+
+CANDIDATES = 1000
+NULLS = 2
+"""Other draws whose claims are held against each truth."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Background:
+    """What scoring needs of a task besides claim and truth: its gallery and its prior."""
+
+    gallery: Tensor
+    auxiliary: Records
+    value_range: float
+
+    @classmethod
+    def of(cls, task: Task, rng: torch.Generator) -> Background:
+        """Draw up to 1,000 candidates among the clients' records."""
+        records = [r for c in task.clients for r in (c.train.inputs, c.holdout.inputs)]
+        inputs = torch.cat(records)
+        chosen = torch.randperm(len(inputs), generator=rng)[:CANDIDATES]
+        low, high = task.value_range or (0.0, 1.0)
+        return cls(gallery=inputs[chosen], auxiliary=task.auxiliary, value_range=high - low)
+
+
+def score_reconstructions(
+    claims: Sequence[Reconstruction],
+    truths: Sequence[BatchTruth],
+    background: Background,
+    rng: torch.Generator,
+) -> RateEvidence:
+    """Return the identification rate of each draw.
+
+    The null gives this truth the claim on another draw's view that shares no record with
+    it; the prior is the better of the mean auxiliary record and random auxiliary records.
+    """
+    draws = [i for i, t in enumerate(truths) if len(t.rows)]
+    gallery = background.gallery
+
+    def rate(inputs: Tensor, truth: BatchTruth) -> float:
+        return float(identified(inputs, truth.inputs, gallery).float().mean())
+
+    value = [rate(claims[i].inputs, truths[i]) for i in draws]
+    null = [
+        _mean([rate(claims[j].inputs, truths[i]) for j in _strangers(i, truths, rng)])
+        for i in draws
+    ]
+    mean = background.auxiliary.inputs.mean(0, keepdim=True)
+    guesses = [
+        background.auxiliary.inputs[
+            torch.randint(len(background.auxiliary), (len(truths[i].rows),), generator=rng)
+        ]
+        for i in draws
+    ]
+    by_mean = [rate(mean, truths[i]) for i in draws]
+    by_record = [rate(g, truths[i]) for g, i in zip(guesses, draws, strict=True)]
+    return RateEvidence(
+        metric="identification_rate",
+        value=tuple(value),
+        null=tuple(null),
+        prior=tuple(max(by_mean, by_record, key=sum)),
+        n=sum(len(truths[i].rows) for i in draws),
+        details=_quality([claims[i] for i in draws], [truths[i] for i in draws], background),
+    )
+
+
+def score_attributes(
+    claims: Sequence[AttributeGuess],
+    truths: Sequence[BatchTruth],
+    background: Background,
+    rng: torch.Generator,
+) -> RateEvidence:
+    """Return the share of label values recovered in each draw; the prior is the majority label."""
+    draws = [i for i, t in enumerate(truths) if len(t.rows)]
+    majority = background.auxiliary.targets.mode().values
+
+    def rate(values: Tensor, truth: BatchTruth) -> float:
+        return multiset_hits(values, truth.targets) / len(truth.rows)
+
+    return RateEvidence(
+        metric=f"{claims[0].attribute}_rate" if claims else "label_rate",
+        value=tuple(rate(claims[i].values, truths[i]) for i in draws),
+        null=tuple(
+            _mean([rate(claims[j].values, truths[i]) for j in _strangers(i, truths, rng)])
+            for i in draws
+        ),
+        prior=tuple(rate(majority.expand(len(truths[i].rows)), truths[i]) for i in draws),
+        n=sum(len(truths[i].rows) for i in draws),
+    )
+
+
+def recovered(
+    claims: Sequence[Reconstruction], truths: Sequence[BatchTruth]
+) -> dict[int, tuple[Tensor, Tensor]]:
+    """Return by row of the data: the record and the reconstruction matched to it."""
+    pairs: dict[int, tuple[Tensor, Tensor]] = {}
+    for claim, truth in zip(claims, truths, strict=True):
+        for i, j in match(claim.inputs, truth.inputs):
+            pairs.setdefault(int(truth.rows[j]), (truth.inputs[j], claim.inputs[i]))
+    return pairs
+
+
+def _strangers(i: int, truths: Sequence[BatchTruth], rng: torch.Generator) -> list[int]:
+    """Return draws that share no record with draw `i`."""
+    rows = set(truths[i].rows.tolist())
+    found: list[int] = []
+    for j in torch.randperm(len(truths), generator=rng).tolist():
+        if j != i and rows.isdisjoint(truths[j].rows.tolist()):
+            found.append(j)
+        if len(found) == NULLS:
+            return found
+    if not found:
+        raise NotApplicableError("no other view shares no record with this one: no null control")
+    return found
+
+
+def _quality(
+    claims: Sequence[Reconstruction], truths: Sequence[BatchTruth], background: Background
+) -> dict[str, Any]:
+    """Return PSNR and SSIM as detail: medians, because exact hits have infinite PSNR."""
+    pairs = list(recovered(claims, truths).values())
+    if not pairs:
+        return {}
+    true, claimed = (torch.stack(column) for column in zip(*pairs, strict=True))
+    decibels = psnr(claimed, true, value_range=background.value_range)
+    details: dict[str, Any] = {
+        "candidates": len(background.gallery),
+        "psnr_median_db": round(min(float(decibels.median()), 999.0), 2),
+        "note": next((c.note for c in claims if c.note), ""),
+    }
+    if true.ndim == 4:
+        similarity = ssim(claimed, true, value_range=background.value_range)
+        window = min(7, *true.shape[-2:])
+        details["ssim_median"] = round(float(similarity.median()), 4)
+        details["ssim_window"] = f"{window}x{window} uniform"
+    return details
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,1 @@
+"""How near a claim is to the truth: pure functions, and estimates with their intervals."""

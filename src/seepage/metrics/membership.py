@@ -1,0 +1,100 @@
+"""How well scores tell members from non-members, at low false-positive rates first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, rankdata
+
+from ..core.intervals import Resampled, bootstrap, clopper_pearson
+
+Floats = NDArray[np.float64]
+
+
+def tpr_at_fpr(members: Floats, others: Floats, fpr: float) -> Floats:
+    """Return the true-positive rate of each row at a false-positive rate of at most `fpr`.
+
+    `members` `[r, n]` and `others` `[r, m]` are scores; the threshold is the least at
+    which no more than `fpr` of the row's non-members lie above it.
+
+    >>> tpr_at_fpr(np.array([[3.0, 1.0]]), np.array([[0.0, 2.0]]), 0.0)
+    array([0.5])
+    """
+    allowed = int(np.floor(fpr * others.shape[1] + 1e-9))
+    threshold = -np.partition(-others, allowed, axis=1)[:, allowed]
+    return (members > threshold[:, None]).mean(1)
+
+
+def realized_fpr(others: Floats, fpr: float) -> float:
+    """Return the false-positive rate that the threshold of `tpr_at_fpr` has on `[m]`."""
+    allowed = int(np.floor(fpr * len(others) + 1e-9))
+    return float((others > -np.partition(-others, allowed)[allowed]).mean())
+
+
+def enough_for(fpr: float, others: int) -> bool:
+    """Return whether there are the 10 / fpr non-members that such a rate needs."""
+    return others >= round(10 / fpr)
+
+
+@dataclass(frozen=True, slots=True)
+class TPR:
+    """The true-positive rate at `fpr`, with limits that choose the threshold anew.
+
+    The limits are those of a stratified bootstrap, widened to the Clopper-Pearson limits
+    of the members alone, without which a rate of 0 would claim to be certain.
+    """
+
+    resampled: Resampled
+    members: int
+
+    @classmethod
+    def of(cls, members: Floats, others: Floats, fpr: float, rng: np.random.Generator) -> TPR:
+        """Estimate from scores of members `[n]` and non-members `[m]`."""
+        resamples = max(200, min(2000, 20_000_000 // (len(members) + len(others))))
+        drawn = bootstrap(lambda a, b: tpr_at_fpr(a, b, fpr), [members, others], rng, resamples)
+        return cls(drawn, len(members))
+
+    @property
+    def value(self) -> float:
+        """Return the point estimate."""
+        return self.resampled.value
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return two-sided limits at `level`."""
+        exact = clopper_pearson(self.value * self.members, self.members, level)
+        drawn = self.resampled.interval(level)
+        return max(0.0, min(exact[0], drawn[0])), min(1.0, max(exact[1], drawn[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class AUC:
+    """The area under the ROC curve with the limits of DeLong et al. (1988)."""
+
+    value: float
+    error: float
+    smaller_group: int
+
+    @classmethod
+    def of(cls, members: Floats, others: Floats) -> AUC:
+        """Estimate from scores of members `[n]` and non-members `[m]`; ties count half.
+
+        >>> AUC.of(np.array([2.0, 3.0]), np.array([1.0, 2.0])).value
+        0.875
+        """
+        n, m = len(members), len(others)
+        ranks = rankdata(np.concatenate([members, others]))
+        above = (ranks[:n] - rankdata(members)) / m
+        below = 1 - (ranks[n:] - rankdata(others)) / n
+        variance = sum(
+            float(part.var(ddof=1)) / len(part) for part in (above, below) if len(part) > 1
+        )
+        return cls(float(above.mean()), float(np.sqrt(variance)), min(n, m))
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return normal limits; exact ones of the smaller group where the scores separate."""
+        if self.error == 0:
+            return clopper_pearson(self.value * self.smaller_group, self.smaller_group, level)
+        reach = float(norm.ppf((1 + level) / 2)) * self.error
+        return max(0.0, self.value - reach), min(1.0, self.value + reach)

@@ -1,0 +1,1 @@
+"""Turns a result into what a person or a pipeline reads; needs no torch."""
