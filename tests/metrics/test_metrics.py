@@ -86,3 +86,21 @@ def test_separated_scores_of_few_members_do_not_claim_certainty() -> None:
     low, high = membership.AUC.of(np.array([2.0, 3.0]), np.array([0.0, 1.0])).interval()
     assert low < 0.2
     assert high == 1.0
+
+
+def test_paired_gains_are_narrow_and_cover() -> None:
+    rng = np.random.default_rng(4)
+    covered_auc = covered_tpr = 0
+    for _ in range(60):
+        easy = rng.normal(0, 1, 1500)
+        score, null = easy + rng.normal(0, 0.3, 1500), easy + rng.normal(0, 0.3, 1500)
+        both = np.stack([score, null], 1)
+        gain = membership.auc_gain(both[:1000], both[1000:])
+        alone = membership.AUC.of(score[:1000], score[1000:])
+        assert gain.error < 0.6 * alone.error
+        low, high = gain.interval()
+        covered_auc += low <= 0 <= high
+        low, high = membership.tpr_gain(both[:1000], both[1000:], 0.02, rng).interval()
+        covered_tpr += low <= 0 <= high
+    assert covered_auc >= 52
+    assert covered_tpr >= 52

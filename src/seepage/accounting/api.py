@@ -46,11 +46,13 @@ def success_bound(profile: Profile, metric: str, prior: float) -> float:
     """Return the largest value of `metric` that any attack could reach under `profile`.
 
     `prior` is the success of the best guess without a view, in [0, 1]; only
-    `identification_rate` depends on it. `metric` is one of `METRICS`, else `UsageError`.
+    `identification_rate` depends on it. That rate is taken over the records behind a view,
+    so it is bounded given that they were sampled; membership is asked of records of which
+    nobody says so. `metric` is one of `METRICS`, else `UsageError`.
     """
     match metric:
         case "identification_rate":
-            return profile.rero(prior)
+            return profile.given_sampled.rero(prior)
         case "tpr_at_1pct_fpr":
             return profile.max_tpr(0.01)
         case "tpr_at_01pct_fpr":

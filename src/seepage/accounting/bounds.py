@@ -35,6 +35,15 @@ class Profile(ABC):
     def information_bits(self) -> float:
         """Return a bound on the bits that all releases tell of one unit's data."""
 
+    @property
+    def given_sampled(self) -> Profile:
+        """Return what is allowed against records that are known to be behind the view.
+
+        Where units are sampled, that knowledge takes the amplification away from the view's
+        own releases; where they are not, this is the profile itself.
+        """
+        return self
+
     @abstractmethod
     def delta(self, epsilon: Floats) -> Floats:
         """Return delta at each epsilon >= 0 (ascending), in [0, 1]."""

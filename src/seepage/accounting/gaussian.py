@@ -7,7 +7,9 @@ Differential Privacy", corollaries 2.13 and 3.3).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf, sqrt
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -46,8 +48,8 @@ def epsilon_of(mu: float, delta: float) -> float:
     if mu == 0 or float(_delta_at(mu / 2, mu)) <= delta:
         return 0.0
     # In a = mu/2 - eps/mu the root stays within a few tens of 0 however large mu is.
-    a = brentq(lambda a: float(_delta_at(a, mu)) - delta, -40.0, mu / 2, xtol=1e-13)
-    return mu * (mu / 2 - float(a))
+    a = _root(lambda a: float(_delta_at(a, mu)) - delta, -40.0, mu / 2)
+    return mu * (mu / 2 - a)
 
 
 def sampled_epsilon_of(mu: float, sample_rate: float, delta: float) -> float:
@@ -59,7 +61,7 @@ def sampled_epsilon_of(mu: float, sample_rate: float, delta: float) -> float:
     if delta >= sample_rate:
         return 0.0
     within = epsilon_of(mu, delta / sample_rate)
-    if sample_rate == 1 or within == inf:
+    if sample_rate == 1 or within in (0.0, inf):
         return within
     return float(np.logaddexp(np.log1p(-sample_rate), np.log(sample_rate) + within))
 
@@ -77,7 +79,7 @@ def mu_of(epsilon: float, delta: float) -> float:
     low, high = 0.0, 1.0
     while float(delta_of(epsilon, high)) < delta:
         low, high = high, 2 * high
-    return float(brentq(lambda mu: float(delta_of(epsilon, mu)) - delta, low, high, xtol=1e-14))
+    return _root(lambda mu: float(delta_of(epsilon, mu)) - delta, low, high)
 
 
 def _delta_at(a: Floats | float, mu: float) -> Floats:
@@ -89,6 +91,11 @@ def _delta_at(a: Floats | float, mu: float) -> Floats:
     a = np.asarray(a, dtype=np.float64)
     below = 0.5 * np.exp(-(a**2) / 2) * erfcx((mu - a) / sqrt(2))
     return np.maximum(ndtr(a) - below, 0.0)
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    root: Any = brentq(function, low, high, xtol=1e-14)
+    return float(root)
 
 
 def _need(holds: bool, otherwise: str) -> None:

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import isfinite, sqrt
 from typing import Any
 
 import numpy as np
 
 from ..core.intervals import Floats
-from .bounds import CurveProfile
+from .bounds import CurveProfile, GaussianProfile, Profile
 from .gaussian import epsilon_of
 from .rdp import rdp_epsilon
 from .sampled_gaussian import SampledGaussian
 
 _SETTLED = 0.01
 _FINER = 4.0
-_MOST_POINTS = 4_000_000
-_CURVE_POINTS = 500
+_MOST_POINTS = 2_000_000
+_CURVE_POINTS = 400
 _LARGEST_EXPONENT = 600.0
 
 
@@ -33,6 +34,7 @@ class LossProfile(CurveProfile):
     mechanism: SampledGaussian
     distribution: Any
     interval: float
+    target_delta: float
 
     def epsilon(self, delta: float) -> float:
         """Return epsilon of all releases at `delta`; `inf` below the tails' truncation."""
@@ -46,12 +48,21 @@ class LossProfile(CurveProfile):
 
     @cached_property
     def curve(self) -> tuple[Floats, Floats]:
-        """Return the profile on a linear grid up to where delta is 1e-9."""
+        """Return the profile up to where delta is 1e-9, densest near 0."""
         end = min(self.epsilon(1e-9), _LARGEST_EXPONENT)
-        epsilon = np.linspace(0.0, end, _CURVE_POINTS)
+        even = np.linspace(0.0, end, _CURVE_POINTS)
+        epsilon = np.union1d(even, np.geomspace(1e-4, 1.0, _CURVE_POINTS) * end)
         return epsilon, self.delta(epsilon)
 
-    @cached_property
+    @property
+    def given_sampled(self) -> Profile:
+        """Return what is allowed where the record is known to be behind the view."""
+        entered = self.mechanism.entered()
+        if entered.mu is not None:
+            return GaussianProfile(entered.mu)
+        return loss_profile(entered, self.target_delta)
+
+    @property
     def information_bits(self) -> float:
         """Return the divergence of all releases, in bits."""
         return self.mechanism.divergence_bits()
@@ -61,15 +72,15 @@ class LossProfile(CurveProfile):
 def loss_profile(mechanism: SampledGaussian, delta: float) -> LossProfile:
     """Return the profile of all releases, fine enough for its epsilon at `delta`.
 
-    `noise_multiplier` is > 0. Refinement also ends where a grid would exceed four million
-    points: the estimate then is loose, never too low.
+    `noise_multiplier` is > 0 and sampling amplifies. Refinement also ends where a grid would
+    exceed two million points: the estimate then is loose, never too low.
     """
     interval = min(_scale(mechanism, delta) / 500, 10.0)
-    profile, points = _compose(mechanism, interval)
+    profile, points = _compose(mechanism, interval, delta)
     epsilon = profile.epsilon(delta)
-    while points * _FINER <= _MOST_POINTS:
+    while isfinite(epsilon) and points * _FINER <= _MOST_POINTS:
         interval /= _FINER
-        finer, points = _compose(mechanism, interval)
+        finer, points = _compose(mechanism, interval, delta)
         before, epsilon = epsilon, finer.epsilon(delta)
         profile = finer
         if before - epsilon <= _SETTLED * epsilon:
@@ -83,8 +94,8 @@ def _scale(mechanism: SampledGaussian, delta: float) -> float:
     return max(min(unsampled, rdp_epsilon(mechanism, delta)), 1e-6)
 
 
-def _compose(mechanism: SampledGaussian, interval: float) -> tuple[LossProfile, int]:
-    """Return the composed profile on a grid, and about how many points it takes."""
+def _compose(mechanism: SampledGaussian, interval: float, delta: float) -> tuple[LossProfile, int]:
+    """Return the composed profile on a grid, and how many cells its upper tail takes."""
     from dp_accounting import NeighboringRelation
     from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
 
@@ -93,17 +104,22 @@ def _compose(mechanism: SampledGaussian, interval: float) -> tuple[LossProfile, 
         "zero-out": NeighboringRelation.REPLACE_SPECIAL,
         "replace": NeighboringRelation.REPLACE_ONE,
     }[mechanism.adjacency]
-    one = from_gaussian_mechanism(
+    total = from_gaussian_mechanism(
         mechanism.noise_multiplier,
         value_discretization_interval=interval,
         sampling_prob=mechanism.sample_rate,
         neighboring_relation=relation,
     )
-    total = one.self_compose(mechanism.releases) if mechanism.releases > 1 else one
-    profile = LossProfile(mechanism=mechanism, distribution=total, interval=interval)
-    return profile, _points(profile)
-
-
-def _points(profile: LossProfile) -> int:
-    """Return the reach of the composed distribution's upper tail in grid cells."""
-    return int(min(profile.epsilon(1e-12) / profile.interval, _MOST_POINTS)) + 1
+    if (sampled := mechanism.releases - mechanism.known) > 1:
+        total = total.self_compose(sampled)
+    if mechanism.known:
+        whole = from_gaussian_mechanism(
+            mechanism.noise_multiplier / sqrt(mechanism.known),
+            value_discretization_interval=interval,
+            neighboring_relation=relation,
+        )
+        total = total.compose(whole)
+    profile = LossProfile(
+        mechanism=mechanism, distribution=total, interval=interval, target_delta=delta
+    )
+    return profile, int(min(profile.epsilon(1e-12) / interval, _MOST_POINTS)) + 1

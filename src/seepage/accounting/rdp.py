@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import lru_cache
 from math import inf, isfinite
 
 from .sampled_gaussian import SampledGaussian
 
-_ORDERS = [1 + k / 10 for k in range(1, 100)] + [
-    *range(11, 64),
-    *(2**k for k in range(6, 15)),
-]
+_ORDERS = [1 + k / 10 for k in range(1, 100)] + [*range(11, 64), 64, 128, 256, 512, 1024]
 
 
+@lru_cache(maxsize=256)
 def rdp_epsilon(mechanism: SampledGaussian, delta: float) -> float:
     """Return epsilon of all releases by RDP (Mironov, Talwar & Zhang 2019, arXiv 1908.10530).
 
@@ -27,11 +26,12 @@ def rdp_epsilon(mechanism: SampledGaussian, delta: float) -> float:
     from dp_accounting.rdp.rdp_privacy_accountant import RdpAccountant
 
     accountant = RdpAccountant(_ORDERS)
-    release = dp_accounting.PoissonSampledDpEvent(
-        mechanism.sample_rate, dp_accounting.GaussianDpEvent(mechanism.noise_multiplier)
-    )
+    whole = dp_accounting.GaussianDpEvent(mechanism.noise_multiplier)
+    sampled = dp_accounting.PoissonSampledDpEvent(mechanism.sample_rate, whole)
     with _without_order_warnings():
-        accountant.compose(release, mechanism.releases)
+        accountant.compose(sampled, mechanism.releases - mechanism.known)
+        if mechanism.known:
+            accountant.compose(whole, mechanism.known)
     epsilon = float(accountant.get_epsilon(delta))
     return epsilon if isfinite(epsilon) else inf
 

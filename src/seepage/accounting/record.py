@@ -32,7 +32,7 @@ def profile_of(mechanism: SampledGaussian, delta: float = 1e-5) -> Profile:
     """
     if mechanism.noise_multiplier == 0:
         return Unprotected()
-    if mechanism.sample_rate == 1 or mechanism.mu_unsampled > _HOPELESS:
+    if not mechanism.amplified or mechanism.mu_unsampled > _HOPELESS:
         return GaussianProfile(mechanism.mu_unsampled)
     return loss_profile(mechanism, _checked(delta))
 
@@ -43,7 +43,7 @@ def epsilon_and_accountant(mechanism: SampledGaussian, delta: float) -> tuple[fl
     _checked(delta)
     if mechanism.noise_multiplier == 0:
         return inf, "none (there is no noise)"
-    if mechanism.sample_rate == 1:
+    if not mechanism.amplified:
         return epsilon_of(mechanism.mu_unsampled, delta), "exact Gaussian DP (Dong et al. 2019)"
     if mechanism.releases == 1 and mechanism.adjacency != "replace":
         epsilon = sampled_epsilon_of(mechanism.mu_unsampled, mechanism.sample_rate, delta)

@@ -26,12 +26,16 @@ class SampledGaussian:
     releases : number of releases, >= 1
     adjacency : `add-remove`, `zero-out` (both of sensitivity one clipping norm) or
         `replace` (two)
+    view : number of releases that a view of one round covers, >= 1
+    known : number of releases of which the observer knows that the unit entered them
     """
 
     noise_multiplier: float
     sample_rate: float = 1.0
     releases: int = 1
     adjacency: str = "add-remove"
+    view: int = 1
+    known: int = 0
 
     def __post_init__(self) -> None:
         if not (self.noise_multiplier >= 0 and isfinite(self.noise_multiplier)):
@@ -42,10 +46,11 @@ class SampledGaussian:
             raise UsageError(
                 f"sample_rate is {self.sample_rate}; use a number above 0 and at most 1"
             )
-        if not (isinstance(self.releases, int) and self.releases >= 1):
-            raise UsageError(
-                f"the number of steps is {self.releases}; use a whole number of 1 or more"
-            )
+        for name, value in (("releases", self.releases), ("releases in a view", self.view)):
+            if not (isinstance(value, int) and value >= 1):
+                raise UsageError(f"the number of {name} is {value}; use a whole number, at least 1")
+        if not 0 <= self.known <= self.releases:
+            raise UsageError(f"{self.known} of {self.releases} releases can't be known")
         if self.adjacency not in ADJACENCIES:
             raise UsageError(
                 f"no adjacency is called {self.adjacency!r}{nearest(self.adjacency, ADJACENCIES)}"
@@ -57,9 +62,14 @@ class SampledGaussian:
         return 2.0 if self.adjacency == "replace" else 1.0
 
     @property
+    def amplified(self) -> bool:
+        """Return whether sampling hides the unit in at least one release."""
+        return self.sample_rate < 1 and self.known < self.releases
+
+    @property
     def mu(self) -> float | None:
         """Return the Gaussian-DP parameter of all releases; None where units are sampled."""
-        return self.mu_unsampled if self.sample_rate == 1 else None
+        return None if self.amplified else self.mu_unsampled
 
     @property
     def mu_unsampled(self) -> float:
@@ -70,7 +80,15 @@ class SampledGaussian:
 
     def once(self) -> SampledGaussian:
         """Return one release of the same mechanism."""
-        return replace(self, releases=1)
+        return replace(self, releases=1, view=1, known=min(self.known, 1))
+
+    def entered(self) -> SampledGaussian:
+        """Return the mechanism as it protects records that a view is known to hold.
+
+        Who asks how well the records behind a view are reconstructed has let out that they
+        were sampled: the releases of that view are not amplified, the others are.
+        """
+        return replace(self, known=min(self.view, self.releases))
 
     def divergence_bits(self) -> float:
         """Return the Kullback-Leibler divergence of all releases, in bits.
@@ -83,8 +101,9 @@ class SampledGaussian:
         here = 1.0
         there = -1.0 if self.adjacency == "replace" else 0.0
         forward = self._expected_loss(here, there)
-        nats = max(forward, self._expected_loss(there, here), 0.0)
-        return self.releases * nats / log(2)
+        sampled = max(forward, self._expected_loss(there, here), 0.0)
+        whole = (self.sensitivity / self.noise_multiplier) ** 2 / 2
+        return ((self.releases - self.known) * sampled + self.known * whole) / log(2)
 
     def _expected_loss(self, truth: float, other: float) -> float:
         """Return E[log p_truth - log p_other] under the mixture of `truth`, by quadrature."""

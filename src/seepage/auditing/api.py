@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -18,10 +18,12 @@ from ..core.results import Result
 from ..core.task import Training
 from ..core.threat import Observer
 from ..core.toml_lines import key_lines
-from ..core.views import Loss
 from . import spec as specs
 from .runner import Silent, Watcher, run
 from .store import Store, digest, slug, sources_digest, versions
+
+if TYPE_CHECKING:
+    from ..core.views import Loss
 
 RUNS = Path("seepage-runs")
 
@@ -65,7 +67,6 @@ def audit(
     for name in observers or ():
         if name not in known:
             raise UsageError(f"no observer is called {name!r}{nearest(name, known)}")
-    names = {"observers": tuple(observers)} if observers is not None else {}
     plan = Plan(
         name="api",
         seed=seed,
@@ -80,7 +81,7 @@ def audit(
         ),
         defenses=specs.defense_components(defenses),
         gate=specs.as_gate(gate),
-        **names,
+        observers=Plan().observers if observers is None else tuple(observers),
     )
     spec = specs.from_model(
         model,

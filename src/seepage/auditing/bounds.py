@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..accounting.api import success_bound
-from ..core.privacy import Exposure
+from ..accounting.bounds import Profile
+from ..core.privacy import EpsilonRecord, Exposure
 from ..core.threat import Observer
 from .cells import Job, Measured
 from .evidence import FPR_OF
@@ -25,13 +26,15 @@ def bounds(measured: Measured, job: Job, exposure: Exposure) -> dict[str, float]
             continue
         measure = evidence.measure()
         prior = max(measure.null.value, measure.prior.value, 1 / max(evidence.n, 1000))
-        limits = [success_bound(p, evidence.metric, prior) for p in profiles if p is not None]
+        limits = [
+            success_bound(p, evidence.metric, prior) for p in profiles if isinstance(p, Profile)
+        ]
         if limits:
             found[evidence.metric] = min(limits)
     return found
 
 
-def covers(records: tuple[object, ...], observer: Observer) -> bool:
+def covers(records: tuple[EpsilonRecord, ...], observer: Observer) -> bool:
     """Return whether an epsilon record with a finite total holds against this observer."""
     return any(
         record.total_epsilon != float("inf")

@@ -14,7 +14,14 @@ import numpy as np
 
 from ..core.intervals import Difference, Estimate, Rate
 from ..core.seeds import numpy_rng
-from ..metrics.membership import AUC, TPR, enough_for, realized_fpr
+from ..metrics.membership import (
+    AUC,
+    TPR,
+    auc_gain,
+    enough_for,
+    realized_fpr,
+    tpr_gain,
+)
 
 FPR_OF = {"tpr_at_1pct_fpr": 0.01, "tpr_at_01pct_fpr": 0.001}
 
@@ -32,16 +39,31 @@ class Known:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measure:
-    """A metric with its null control and its prior."""
+    """A metric with its null control and its prior.
+
+    `paired` is value - null where both were measured on the same candidates.
+    """
 
     value: Estimate
     null: Estimate
     prior: Estimate
+    paired: Estimate | None = None
 
     @property
-    def gain(self) -> Difference:
-        """Return value - max(null, prior)."""
-        return Difference(self.value, max(self.null, self.prior, key=lambda e: e.value))
+    def baseline(self) -> Estimate:
+        """Return the greater of null and prior."""
+        return max(self.null, self.prior, key=lambda e: e.value)
+
+    @property
+    def gain(self) -> Estimate:
+        """Return value - max(null, prior).
+
+        Where the null is paired, and not below the prior beyond its own error, the paired
+        difference is that gain with what chance did to both taken out.
+        """
+        if self.paired and self.null.interval()[1] >= self.prior.value:
+            return self.paired
+        return Difference(self.value, self.baseline)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,14 +114,23 @@ class ScoreEvidence:
 
     def measure(self) -> Measure:
         """Return the estimates; the prior guesses at random."""
-        scores = (np.array(self.members), np.array(self.others))
-        null = (np.array(self.null_members), np.array(self.null_others))
+        members = np.array([self.members, self.null_members]).T
+        others = np.array([self.others, self.null_others]).T
+        (scores, null) = ((members[:, i], others[:, i]) for i in (0, 1))
         if self.metric == "auc":
-            return Measure(value=AUC.of(*scores), null=AUC.of(*null), prior=Known(0.5))
+            return Measure(
+                value=AUC.of(*scores),
+                null=AUC.of(*null),
+                prior=Known(0.5),
+                paired=auc_gain(members, others),
+            )
         fpr = FPR_OF[self.metric]
         rng = numpy_rng(0, "bootstrap", self.metric)
         return Measure(
-            value=TPR.of(*scores, fpr, rng), null=TPR.of(*null, fpr, rng), prior=Known(fpr)
+            value=TPR.of(*scores, fpr, rng),
+            null=TPR.of(*null, fpr, rng),
+            prior=Known(fpr),
+            paired=tpr_gain(members, others, fpr, rng),
         )
 
 

@@ -1,8 +1,8 @@
 """Trains what the cells of one job need: the job, its twin, its null jobs, its controls.
 
 A *variant* is `defended` (the job as planned), `undefended` (its twin: same data, model,
-seed and rounds, defenses off), a `null-` form of either (trained without any client's
-records), `planted-batch` (batch 1 at the first round) or `planted-overfit`.
+seed and rounds, defenses off), `planted-batch` (batch 1 at the first round) or
+`planted-overfit`; with `null-` before it, the same trained without any client's records.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..fl.utility import utility
 from .cells import Job
 
 HISTORY_ROUNDS = 10
-OVERFIT_RECORDS = 8
+OVERFIT_CLIENTS, OVERFIT_RECORDS = 4, 16
 
 
 def window(moment: str, rounds: int, width: int) -> range:
@@ -62,7 +62,7 @@ class Federations:
             return self._overfit(replica)
         task = self.job.task
         if variant.startswith("null-"):
-            task = null_task(task)
+            task = null_task(overfit_task(task) if "planted" in variant else task)
         if variant == "planted-batch":
             task = replace(
                 task, training=replace(task.training, batch_size=1, local_steps=1, rounds=1)
@@ -98,7 +98,7 @@ class Federations:
                 record=self.recorded(task, replica=0),
                 on_round=self.on_round,
             )
-            if utility(transcript.model, task)["train"] > 0.99:
+            if float(utility(transcript.model, task)["train"]) > 0.99:
                 break
         return transcript
 
@@ -124,7 +124,7 @@ def overfit_task(task: Task) -> Task:
             train=c.train.take(torch.arange(min(OVERFIT_RECORDS, len(c.train)))),
             holdout=c.holdout,
         )
-        for c in task.clients
+        for c in task.clients[:OVERFIT_CLIENTS]
     )
-    training = replace(task.training, batch_size=0, local_steps=5)
+    training = replace(task.training, batch_size=0, local_steps=5, cohort=0)
     return replace(task, clients=clients, training=training)

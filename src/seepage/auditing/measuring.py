@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..core.attack import Attack
@@ -17,7 +14,7 @@ from ..core.seeds import torch_rng
 from ..core.views import View
 from .attacking import attack_all
 from .cells import SINGLE_MOMENT, Cell, Job, Measured, view_kind
-from .evidence import Evidence, RateEvidence, membership_evidence
+from .evidence import Evidence, membership_evidence
 from .federations import Federations, window
 from .pictures import Recovered, picture_arrays
 from .scoring import Background, recovered, score_attributes, score_reconstructions
@@ -115,23 +112,15 @@ class Laboratory:
         rngs = [torch_rng(self.seed, cell.id, variant, i) for i in range(len(pairs))]
         claims = attack_all(attack, [v for v, _ in pairs], rngs)
         truths = [truth for _, truth in pairs]
-        evidence = self._score(
-            cell, claims, truths, torch_rng(self.seed, cell.id, variant, "scoring")
-        )
-        if cell.attack.claims != "reconstruction":
-            return Attempt(evidence=(evidence,))
-        return Attempt(evidence=(evidence,), recovered=recovered(claims, truths))
-
-    def _score(
-        self, cell: Cell, claims: Sequence[Any], truths: Sequence[BatchTruth], rng: torch.Generator
-    ) -> RateEvidence:
-        if all(isinstance(c, Reconstruction) for c in claims):
-            return score_reconstructions(claims, truths, self.background, rng)
+        rng = torch_rng(self.seed, cell.id, variant, "scoring")
         if all(isinstance(c, AttributeGuess) for c in claims):
-            return score_attributes(claims, truths, self.background, rng)
-        raise NotApplicableError(
-            f"{cell.attack.name} returned claims of another type than its card"
-        )
+            guesses = [c for c in claims if isinstance(c, AttributeGuess)]
+            return Attempt(evidence=(score_attributes(guesses, truths, self.background, rng),))
+        found = [c for c in claims if isinstance(c, Reconstruction)]
+        if len(found) != len(claims):
+            raise NotApplicableError(f"{cell.attack.name} returned no claim about a batch")
+        evidence = score_reconstructions(found, truths, self.background, rng)
+        return Attempt(evidence=(evidence,), recovered=recovered(found, truths))
 
     def _rounds(self, cell: Cell, variant: str) -> range:
         rounds = 1 if variant == "planted-batch" else self.job.task.training.rounds

@@ -158,11 +158,18 @@ def _read(store: Store, cell: Cell) -> Measured | None:
     content = store.read("cells", cell.id)
     if content is None:
         return None
-    parts = {
-        name: tuple(stored.from_json(e) for e in content[name])
+    defended, twin, planted = (
+        tuple(stored.from_json(e) for e in content[name])
         for name in ("defended", "twin", "planted")
-    }
-    return Measured(cell=cell, **parts, seconds=content["seconds"], details=content["details"])
+    )
+    return Measured(
+        cell=cell,
+        defended=defended,
+        twin=twin,
+        planted=planted,
+        seconds=content["seconds"],
+        details=content["details"],
+    )
 
 
 def _not_run(cell: Cell, reason: str, *, gated: bool) -> NotRun:

@@ -7,23 +7,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
 from torch import nn
 
 from ..core.attack import Attack
 from ..core.defense import Defense
-from ..core.errors import PlanError, UsageError
+from ..core.errors import DataError, PlanError, UsageError
 from ..core.plan import Component, DataPlan, Gate, Plan, TaskPlan
 from ..core.registry import card, cards
 from ..core.seeds import numpy_rng, torch_rng
-from ..core.task import Task, Training
-from ..core.views import Loss
+from ..core.task import ClientData, Records, Task, Training
 from ..data.api import from_arrays, load
+from ..data.dataset import Dataset
 from ..data.partition import split
 from ..models.api import build, check_fit
 from ..models.api import loss as loss_of
 from .cells import Attacker, Job
+
+if TYPE_CHECKING:
+    from ..core.views import Loss
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -83,7 +88,8 @@ def from_model(
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise UsageError("data must be a pair (inputs, targets)")
     dataset = from_arrays(*data)
-    parts, auxiliary = split(dataset, DataPlan(clients=clients), numpy_rng(plan.seed, "split"))
+    deal = DataPlan(clients=clients)
+    parts, auxiliary = _dealt(dataset, deal, numpy_rng(plan.seed, "split"))
     task = Task(
         name=plan.tasks[0].name,
         build=lambda _: copy.deepcopy(model),
@@ -120,7 +126,7 @@ def as_gate(gate: Gate | float | None) -> Gate:
 
 def _task(plan: TaskPlan, seed: int, base: Path | None) -> tuple[Task, str]:
     dataset = load(plan.data, base=base, rng=numpy_rng(seed, "data", plan.name))
-    clients, auxiliary = split(dataset, plan.data, numpy_rng(seed, "split", plan.name))
+    clients, auxiliary = _dealt(dataset, plan.data, numpy_rng(seed, "split", plan.name))
     shape = tuple(dataset.inputs.shape[1:])
     task = Task(
         name=plan.name,
@@ -139,6 +145,26 @@ def _task(plan: TaskPlan, seed: int, base: Path | None) -> tuple[Task, str]:
         value_range=dataset.value_range,
     )
     return task, dataset.fingerprint
+
+
+def _dealt(
+    dataset: Dataset, plan: DataPlan, rng: np.random.Generator
+) -> tuple[tuple[ClientData, ...], Records]:
+    """Deal out the records; auxiliary ones that equal a client's are left out (rule 8)."""
+    clients, auxiliary = split(dataset, plan, rng)
+    held = {
+        row.tobytes()
+        for client in clients
+        for part in (client.train, client.holdout)
+        for row in part.inputs.numpy()
+    }
+    new = [i for i, row in enumerate(auxiliary.inputs.numpy()) if row.tobytes() not in held]
+    if len(new) < len(clients):
+        raise DataError(
+            f"{dataset.name}: only {len(new)} auxiliary records differ from the clients'; an audit "
+            "needs at least one a client: give more data, or drop duplicates"
+        )
+    return clients, auxiliary.take(torch.tensor(new))
 
 
 def _check(task: Task, defenses: Sequence[Defense]) -> None:

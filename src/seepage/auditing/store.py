@@ -97,7 +97,7 @@ class Store:
         path = self.folder / "arrays" / f"{slug(name)}.npz"
         path.parent.mkdir(exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.npz")
-        np.savez_compressed(partial, **dict(arrays))
+        np.savez_compressed(partial, allow_pickle=False, **arrays)
         partial.replace(path)
 
     def _path(self, kind: str, name: str) -> Path:

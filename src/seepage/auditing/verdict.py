@@ -172,7 +172,7 @@ def _finding(
 
 
 def _reason(case: _Case, verdict: str, *, bounded: bool, tolerance: float) -> str:
-    value, baseline = case.measure.value.value, case.measure.gain.second.value
+    value, baseline = case.measure.value.value, case.measure.baseline.value
     plain = _PLAIN.get(case.evidence.metric, f"is the {case.evidence.metric}")
     seen = f"{value:.1%} {plain}; without the view {baseline:.1%}"
     if verdict == LEAK:

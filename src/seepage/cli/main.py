@@ -13,18 +13,15 @@ from collections.abc import Sequence
 import click
 
 from ..core.errors import SeepageWarning, UsageError
-from .audit import audit
-from .catalogue import list_, show
-from .doctor import doctor
-from .epsilon import epsilon
-from .init import init
-from .replay import replay
-from .reports import compare, report
+from .commands import Commands
 
 PASS, LEAK, USAGE, INCONCLUSIVE, FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="seepage")
 def seepage() -> None:
     """Attack your federated model before somebody else does.
@@ -32,10 +29,6 @@ def seepage() -> None:
     Exit codes: 0 pass, 1 leak, 2 usage or plan error, 3 inconclusive, 4 seepage itself
     failed, 130 interrupted.
     """
-
-
-for command in (audit, list_, show, report, replay, compare, init, epsilon, doctor):
-    seepage.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

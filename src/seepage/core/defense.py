@@ -78,3 +78,7 @@ class Defense:
     def privacy(self, exposure: Exposure) -> tuple[EpsilonRecord, ...]:
         """Return the epsilon records that hold for a job of this exposure."""
         return ()
+
+    def profile(self, exposure: Exposure) -> object | None:
+        """Return the guarantee's `accounting.bounds.Profile`, or None where there is none."""
+        return None

@@ -109,7 +109,8 @@ def bootstrap(
 ) -> Resampled:
     """Resample each group on its own (stratified bootstrap, Efron 1979).
 
-    `statistic` takes one array `[resamples, n_i]` a group and returns `[resamples]`.
+    `statistic` takes one array `[resamples, n_i, ...]` a group and returns `[resamples]`;
+    groups are `[n_i, ...]`, so that scores of one record can be drawn together.
     """
     draws = [g[rng.integers(len(g), size=(resamples, len(g)))] for g in groups]
     point = statistic(*(g[None] for g in groups))

@@ -191,7 +191,6 @@ def plan_from_json(data: Mapping[str, Any]) -> Plan:
 def _as_toml(value: Any) -> Any:
     """Undo `to_json`: a component's settings stand beside its name in TOML."""
     if isinstance(value, Mapping):
-        if value.keys() == {"name", "settings"}:
-            return {"name": value["name"], **value["settings"]}
-        return {k: _as_toml(v) for k, v in value.items()}
+        table = {str(k): _as_toml(v) for k, v in value.items()}
+        return {**table, **table.pop("settings")} if "settings" in table else table
     return [_as_toml(v) for v in value] if isinstance(value, list | tuple) else value

@@ -10,7 +10,6 @@ from __future__ import annotations
 import warnings
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from .cards import AttackCard, Card, DefenseCard
@@ -39,6 +38,8 @@ _CATALOGUES = {
 @cache
 def cards(kind: str) -> dict[str, Any]:
     """Return every card of a kind (a key of `KINDS`) by name, ours first."""
+    from importlib.metadata import entry_points  # slow: not for `--help`
+
     found: dict[str, Card] = {card.name: card for card in import_module(_CATALOGUES[kind]).CARDS}
     for entry in entry_points(group=f"seepage.{kind}"):
         try:

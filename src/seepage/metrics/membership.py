@@ -52,8 +52,9 @@ class TPR:
     @classmethod
     def of(cls, members: Floats, others: Floats, fpr: float, rng: np.random.Generator) -> TPR:
         """Estimate from scores of members `[n]` and non-members `[m]`."""
-        resamples = max(200, min(2000, 20_000_000 // (len(members) + len(others))))
-        drawn = bootstrap(lambda a, b: tpr_at_fpr(a, b, fpr), [members, others], rng, resamples)
+        drawn = bootstrap(
+            lambda a, b: tpr_at_fpr(a, b, fpr), [members, others], rng, _resamples(members, others)
+        )
         return cls(drawn, len(members))
 
     @property
@@ -66,6 +67,19 @@ class TPR:
         exact = clopper_pearson(self.value * self.members, self.members, level)
         drawn = self.resampled.interval(level)
         return max(0.0, min(exact[0], drawn[0])), min(1.0, max(exact[1], drawn[1]))
+
+
+def tpr_gain(members: Floats, others: Floats, fpr: float, rng: np.random.Generator) -> Resampled:
+    """Return the gain in TPR of one score over another on the same candidates.
+
+    `members` `[n, 2]` and `others` `[m, 2]` hold the score and the null score of each
+    candidate, which are drawn together: a record that is easy in both cancels out.
+    """
+
+    def difference(a: Floats, b: Floats) -> Floats:
+        return tpr_at_fpr(a[..., 0], b[..., 0], fpr) - tpr_at_fpr(a[..., 1], b[..., 1], fpr)
+
+    return bootstrap(difference, [members, others], rng, _resamples(members, others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +97,53 @@ class AUC:
         >>> AUC.of(np.array([2.0, 3.0]), np.array([1.0, 2.0])).value
         0.875
         """
-        n, m = len(members), len(others)
-        ranks = rankdata(np.concatenate([members, others]))
-        above = (ranks[:n] - rankdata(members)) / m
-        below = 1 - (ranks[n:] - rankdata(others)) / n
-        variance = sum(
-            float(part.var(ddof=1)) / len(part) for part in (above, below) if len(part) > 1
-        )
-        return cls(float(above.mean()), float(np.sqrt(variance)), min(n, m))
+        above, below = _placements(members, others)
+        return cls(float(above.mean()), _error(above, below), min(len(members), len(others)))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return normal limits; exact ones of the smaller group where the scores separate."""
         if self.error == 0:
             return clopper_pearson(self.value * self.smaller_group, self.smaller_group, level)
+        low, high = Normal(self.value, self.error).interval(level)
+        return max(0.0, low), min(1.0, high)
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """An estimate with a normal error."""
+
+    value: float
+    error: float
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return two-sided limits at `level`."""
         reach = float(norm.ppf((1 + level) / 2)) * self.error
-        return max(0.0, self.value - reach), min(1.0, self.value + reach)
+        return self.value - reach, self.value + reach
+
+
+def auc_gain(members: Floats, others: Floats) -> Normal:
+    """Return the gain in AUC of one score over another on the same candidates.
+
+    `members` `[n, 2]` and `others` `[m, 2]` hold the score and the null score; the error
+    is that of correlated AUCs (DeLong et al. 1988, eq. 4).
+    """
+    above, below = _placements(members[:, 0], others[:, 0])
+    null_above, null_below = _placements(members[:, 1], others[:, 1])
+    gain_above, gain_below = above - null_above, below - null_below
+    return Normal(float(gain_above.mean()), _error(gain_above, gain_below))
+
+
+def _placements(members: Floats, others: Floats) -> tuple[Floats, Floats]:
+    """Return the share of non-members below each member, and of members above each other."""
+    n, m = len(members), len(others)
+    ranks = rankdata(np.concatenate([members, others]))
+    return (ranks[:n] - rankdata(members)) / m, 1 - (ranks[n:] - rankdata(others)) / n
+
+
+def _error(above: Floats, below: Floats) -> float:
+    parts = (above, below)
+    return float(np.sqrt(sum(float(p.var(ddof=1)) / len(p) for p in parts if len(p) > 1)))
+
+
+def _resamples(members: Floats, others: Floats) -> int:
+    return max(200, min(2000, 20_000_000 // (len(members) + len(others))))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from math import inf, isfinite
 
-from ..core.results import Finding
-
 METRICS: dict[str, tuple[str, str, str]] = {
     "identification_rate": (
         "identification rate",
@@ -26,6 +24,11 @@ METRICS: dict[str, tuple[str, str, str]] = {
         "AUC",
         "AUC",
         "How often a training record is ranked above an outsider; a coin gets 0.5.",
+    ),
+    "label_rate": (
+        "label rate",
+        "labels",
+        "Share of the victims' labels that were recovered.",
     ),
     "psnr": ("PSNR", "PSNR", "Likeness of reconstruction and original, in decibels."),
     "ssim": ("SSIM", "SSIM", "Structural likeness of reconstruction and original, at most 1."),
@@ -75,13 +78,21 @@ def limits(ci: tuple[float, float]) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share in percent.
+    """Return a share in percent; one short of certainty never reads as certain.
 
-    >>> percent(0.974), percent(0.0312), percent(1.0)
-    ('97 %', '3.1 %', '100 %')
+    >>> percent(0.974), percent(0.0312), percent(0.05), percent(0.9996), percent(0.99999)
+    ('97 %', '3.1 %', '5 %', '99.96 %', 'over 99.99 %')
     """
-    digits = 0 if share == 0 or 0.0995 <= share <= 0.9905 or share == 1 else 1
-    return f"{100 * share:.{digits}f} %"
+    if 0.9999 < share < 1:
+        return "over 99.99 %"
+    digits = 0 if 0.0995 <= share <= 0.9905 else 2 if share > 0.9905 else 1
+    text = f"{100 * share:.{digits}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + " %"
+
+
+def sentence(text: str) -> str:
+    """Return text with a capital first letter."""
+    return text[:1].upper() + text[1:]
 
 
 def epsilon(value: float) -> str:
@@ -129,25 +140,3 @@ def printable(text: object) -> str:
     'a[31mb\nc'
     """
     return "".join(c for c in str(text) if c in "\n\t" or (c.isprintable() and c != "\ufffe"))
-
-
-def in_words(finding: Finding) -> str:
-    """Return what the figure means, in a sentence for somebody who is no expert."""
-    got, guess = percent(finding.value), percent(max(finding.null, finding.prior))
-    if finding.metric == "identification_rate":
-        return (
-            f"What the attacker rebuilt picks out the right record {got} of the time; "
-            f"guessing manages {guess}."
-        )
-    if finding.metric in ("tpr_at_1pct_fpr", "tpr_at_01pct_fpr"):
-        rate = "1 in 100" if finding.metric == "tpr_at_1pct_fpr" else "1 in 1,000"
-        return (
-            f"The attacker recognizes {got} of the records that were trained on while wrongly "
-            f"accusing {rate} outsiders; guessing manages {guess}."
-        )
-    if finding.metric == "auc":
-        return (
-            f"Shown a training record and an outsider, the attacker tells which is which {got} "
-            f"of the time; guessing manages {guess}."
-        )
-    return ""

@@ -1,0 +1,1 @@
+"""Attribute inference: labels and other properties read off an update."""

@@ -1,0 +1,29 @@
+"""The defenses by name; each is imported when it is first asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .central_dp import CentralDP
+    from .dp_sgd import DPSGD
+    from .local_dp import LocalDP
+    from .secure_aggregation import SecureAggregation
+    from .top_k import TopK
+
+__all__ = ["DPSGD", "CentralDP", "LocalDP", "SecureAggregation", "TopK"]
+
+_MODULES = {
+    "DPSGD": "dp_sgd",
+    "CentralDP": "central_dp",
+    "LocalDP": "local_dp",
+    "SecureAggregation": "secure_aggregation",
+    "TopK": "top_k",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __package__), name)

@@ -1,0 +1,112 @@
+"""The catalogue of defenses: facts that need no torch to read."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+from ..core.cards import DefenseCard, Parameter
+
+_NOISE_MULTIPLIER = Parameter(
+    name="noise_multiplier",
+    default=1.0,
+    summary="standard deviation of the noise in clipping norms, 0 or more",
+)
+
+CARDS: tuple[DefenseCard, ...] = (
+    DefenseCard(
+        name="dp-sgd",
+        summary="Each client clips every record's gradient and adds Gaussian noise to their sum.",
+        implementation="seepage.defenses.dp_sgd:DPSGD",
+        reference="Abadi et al. 2016, arXiv 1607.00133",
+        year=2016,
+        parameters=(
+            _NOISE_MULTIPLIER,
+            Parameter(
+                name="max_grad_norm",
+                default=1.0,
+                summary="L2 norm that a record's gradient is clipped to, above 0",
+            ),
+        ),
+        mechanism="per-record clipping and Gaussian noise in each local step, Poisson batches",
+        guarantee="formal",
+        adaptive_attacks=("averaged",),
+    ),
+    DefenseCard(
+        name="local-dp",
+        summary="Each client clips its whole update and adds Gaussian noise to every coordinate.",
+        implementation="seepage.defenses.local_dp:LocalDP",
+        reference="Kasiviswanathan et al. 2011, arXiv 0803.0924",
+        year=2011,
+        parameters=(
+            _NOISE_MULTIPLIER,
+            Parameter(
+                name="max_norm",
+                default=1.0,
+                summary="L2 norm that an update is clipped to, above 0",
+            ),
+        ),
+        mechanism="clipping of the update and Gaussian noise at the client",
+        guarantee="formal",
+        adaptive_attacks=("averaged",),
+    ),
+    DefenseCard(
+        name="central-dp",
+        summary="The server clips each update and adds Gaussian noise to their mean.",
+        implementation="seepage.defenses.central_dp:CentralDP",
+        reference="McMahan et al. 2018, arXiv 1710.06963",
+        year=2018,
+        parameters=(
+            _NOISE_MULTIPLIER,
+            Parameter(
+                name="max_norm",
+                default=1.0,
+                summary="L2 norm that each update is clipped to, above 0",
+            ),
+        ),
+        mechanism="clipping of every update and Gaussian noise at the server, which sees all",
+        guarantee="formal",
+        adaptive_attacks=(),
+    ),
+    DefenseCard(
+        name="top-k",
+        summary="Each client sends only the coordinates of its update that are largest.",
+        implementation="seepage.defenses.top_k:TopK",
+        reference="Aji & Heafield 2017, arXiv 1704.05021",
+        year=2017,
+        parameters=(
+            Parameter(
+                name="fraction",
+                default=0.1,
+                summary="share of all coordinates that is sent, above 0 and at most 1",
+            ),
+        ),
+        mechanism="all but the largest coordinates of the update are set to zero",
+        guarantee="heuristic",
+        adaptive_attacks=("inverting-gradients",),
+    ),
+    DefenseCard(
+        name="secure-aggregation",
+        summary="The server learns the sum of the updates and no single one (ideal: a trusted "
+        "third party adds them up).",
+        implementation="seepage.defenses.secure_aggregation:SecureAggregation",
+        reference="Bonawitz et al. 2017",
+        year=2017,
+        parameters=(
+            Parameter(
+                name="minimum_cohort",
+                default=2,
+                summary="fewest updates whose sum may be revealed, 2 or more",
+            ),
+        ),
+        mechanism="an ideal sum: only the aggregate is revealed, and nothing is added to it",
+        guarantee="none",
+        adaptive_attacks=("fully-connected",),
+    ),
+)
+
+
+def card_in_force(name: str, defense: Any) -> DefenseCard:
+    """Return the card called `name` with the public fields of `defense` as its settings."""
+    card = next(card for card in CARDS if card.name == name)
+    return replace(card, settings={f.name: getattr(defense, f.name) for f in fields(defense)})

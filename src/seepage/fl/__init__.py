@@ -1,0 +1,1 @@
+"""Federated training in process, and what each observer saw of it."""

@@ -1,0 +1,89 @@
+"""What the server does with a round's updates, and the defenses around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..core.errors import RefusedError, UsageError
+from .state import finite
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ..core.defense import Defense
+    from ..core.views import Update
+
+
+class Aggregation:
+    """Defends updates as they come in, sums them, and releases their defended mean."""
+
+    def __init__(self, defenses: Sequence[Defense], lr: float) -> None:
+        self._defenses = tuple(defenses)
+        self._names = " + ".join(type(d).__name__ for d in defenses)
+        self._lr = lr
+        self._total: dict[str, Tensor] = {}
+        self._received = 0
+
+    def receive(self, number: int, client: int, update: Update, rng: torch.Generator) -> Update:
+        """Count a raw update in; return it as it left the client."""
+        sent = update
+        for defense in self._defenses:
+            sent = defense.protect_update(sent, rng)
+        counted = sent
+        for defense in self._defenses:
+            counted = defense.bound_update(counted)
+        if self._defenses:
+            where = f"round {number}, client {client}"
+            _accept(sent, update, self._names, where)
+            _accept(counted, self._total or update, self._names, where, same=bool(self._total))
+        if not self._received:
+            self._total = {name: value.detach().clone() for name, value in counted.items()}
+        else:
+            for name, value in self._total.items():
+                value.add_(counted[name].detach())
+        self._received += 1
+        return sent
+
+    def close(self, number: int, rng: torch.Generator) -> Update:
+        """Return the defended mean of what was received, and start anew."""
+        plain = {name: value / self._received for name, value in self._total.items()}
+        aggregate: Update = plain
+        for defense in self._defenses:
+            aggregate = defense.protect_aggregate(aggregate, self._received, rng)
+        if self._defenses:
+            _accept(aggregate, plain, self._names, f"round {number}, aggregate")
+        self._total, self._received = {}, 0
+        return aggregate
+
+    def apply(self, number: int, state: Update, aggregate: Update) -> Update:
+        """Return the state of the next round."""
+        moved = {
+            name: value + aggregate[name].detach() if name in aggregate else value
+            for name, value in state.items()
+        }
+        if not finite(moved):
+            raise UsageError(
+                f"training diverged in round {number}: the global state is not finite after "
+                f"the updates of all clients were added; lower lr (now {self._lr:g})"
+            )
+        return moved
+
+
+def _accept(update: Update, like: Update, names: str, where: str, *, same: bool = False) -> None:
+    """Raise `RefusedError` where a defended update is no update of this model.
+
+    Tensors may be left out (they then stay as they are), but by all clients alike.
+    """
+    odd = update.keys() ^ like.keys() if same else update.keys() - like.keys()
+    odd |= {n for n in update.keys() & like.keys() if update[n].shape != like[n].shape}
+    if odd:
+        raise RefusedError(
+            f"{names}: the defended update does not match the model at "
+            f"{', '.join(sorted(odd))} ({where}); nothing was released"
+        )
+    if not finite(update):
+        raise RefusedError(
+            f"{names}: the defended update is not finite ({where}); nothing was released"
+        )

@@ -1,0 +1,126 @@
+"""The round loop: FedSGD and FedAvg (McMahan et al. 2017, algorithm 1) with defenses.
+
+Clients weigh the same in the mean: a weight by record count would be one more thing to
+protect, and a client could choose its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from copy import deepcopy
+from typing import TYPE_CHECKING
+
+from ..core.errors import UsageError
+from ..core.seeds import torch_rng
+from .aggregation import Aggregation
+from .batches import cohort_of
+from .cohort import LocalTraining
+from .state import detached, load_state, shared_state
+from .transcript import RoundRecord, Transcript
+
+if TYPE_CHECKING:
+    from ..core.defense import Defense
+    from ..core.task import Records, Task
+    from ..core.views import Update
+
+
+def train(
+    task: Task,
+    *,
+    defenses: Sequence[Defense] = (),
+    seed: int,
+    replica: int = 0,
+    record: Collection[int] = (),
+    on_round: Callable[[int], None] | None = None,
+    batched: bool | None = None,
+) -> Transcript:
+    """Train `task` and return what happened.
+
+    Parameters
+    ----------
+    defenses : act in order on what leaves each client, then on the aggregate
+    seed, replica : all randomness derives from them; replicas are independent runs
+    record : rounds (from 0) to keep in the transcript
+    on_round : called with the number of each finished round
+    batched : force batched local training on or off where it is possible (None: where
+        it is faster); the numbers are the same up to rounding
+
+    Raises `RefusedError` where a defense can't protect the job, `ModelError` or
+    `DataError` where model and data don't fit, and `UsageError` where training diverges
+    or a round to record is outside the job.
+    """
+    started = time.perf_counter()
+    rounds = task.training.rounds
+    if outside := sorted(r for r in set(record) if not 0 <= r < rounds):
+        raise UsageError(f"can't record round {outside[0]}: rounds are 0 to {rounds - 1}")
+    model = task.build(torch_rng(seed, "model", replica))
+    for defense in defenses:
+        defense.check(deepcopy(model), task.training)
+    clients = LocalTraining(task, model, defenses, seed=seed, replica=replica, batched=batched)
+    aggregation = Aggregation(defenses, task.training.lr)
+    state: Update = shared_state(model)
+    records: dict[int, RoundRecord] = {}
+    for number in range(rounds):
+        done = _round(task, number, state, clients, aggregation, (seed, replica), number in record)
+        state = aggregation.apply(number, state, done.aggregate)
+        if number in record:
+            records[number] = done
+        if on_round:
+            on_round(number)
+    load_state(model, state)
+    plain = 4 * sum(value.numel() for value in state.values())
+    return Transcript(
+        task=task,
+        defenses=tuple(defenses),
+        seed=seed,
+        replica=replica,
+        rounds=records,
+        states={number: record.state for number, record in records.items()},
+        model=model.eval(),
+        bytes_up=rounds * task.cohort * _upload(defenses, plain),
+        bytes_down=rounds * task.cohort * plain,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _round(
+    task: Task,
+    number: int,
+    state: Update,
+    clients: LocalTraining,
+    aggregation: Aggregation,
+    run: tuple[int, int],
+    keep: bool,
+) -> RoundRecord:
+    """Run one round; unless it is to be kept, the record holds the aggregate only.
+
+    What is kept is copied: a defense may hand on tensors whose memory or autograd graph
+    still holds what it was to protect.
+    """
+    seed, replica = run
+    rng = torch_rng(seed, "cohort", replica, number)
+    cohort = cohort_of(len(task.clients), task.cohort, rng)
+    rngs = {c: torch_rng(seed, "defense", replica, number, c) for c in cohort}
+    released: dict[int, Update] = {}
+    batches: dict[int, Records] = {}
+    for result in clients.run(number, cohort, state, rngs):
+        client = result.client
+        sent = aggregation.receive(number, client, result.update, rngs[client])
+        if keep:
+            released[client] = detached(sent)
+            batches[client] = task.clients[client].train.take(result.used)
+    aggregate = aggregation.close(number, torch_rng(seed, "defense", replica, number, "aggregate"))
+    return RoundRecord(
+        round=number,
+        state=state,
+        released=released,
+        batches=batches,
+        aggregate=detached(aggregate),
+    )
+
+
+def _upload(defenses: Sequence[Defense], plain: int) -> int:
+    for defense in defenses:
+        plain = defense.upload_bytes(plain)
+    return plain

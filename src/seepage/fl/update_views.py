@@ -1,0 +1,90 @@
+"""Views of single updates and of aggregates, with the batches behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..core.claims import BatchTruth
+from ..core.errors import UsageError
+from ..core.threat import Capability, Observer
+from ..core.views import AggregateView, UpdateView
+from .vantage import common, model_at, sees
+
+if TYPE_CHECKING:
+    from ..core.task import Records
+    from .transcript import RoundRecord, Transcript
+
+
+def update_views(
+    transcript: Transcript, observer: Observer, rounds: Iterable[int]
+) -> list[tuple[UpdateView, BatchTruth]]:
+    """Return a View of each released update of the given (recorded) rounds.
+
+    Empty where the observer does not see client updates or the models they start from. A
+    client that drew no record has a View too; its truth is empty.
+    """
+    needed = (Capability.SEES_CLIENT_UPDATES, Capability.SEES_GLOBAL_MODELS)
+    if not sees(transcript, observer, *needed):
+        return []
+    pairs: list[tuple[UpdateView, BatchTruth]] = []
+    for record in _recorded(transcript, rounds):
+        for client, update in record.released.items():
+            view = UpdateView(
+                **common(transcript, observer, clients=[client]),
+                round=record.round,
+                client=client,
+                model=model_at(transcript, record.state, training=True),
+                update=update,
+            )
+            cluster = f"{transcript.replica}/{record.round}/{client}"
+            pairs.append((view, _truth([record.batches[client]], cluster)))
+    return pairs
+
+
+def aggregate_views(
+    transcript: Transcript, observer: Observer, rounds: Iterable[int]
+) -> list[tuple[AggregateView, BatchTruth]]:
+    """Return a View of the aggregate of each of the given (recorded) rounds.
+
+    The truth is the union of the cohort's batches. Empty where the observer does not see
+    aggregates, or sees the single updates, which tell more.
+    """
+    needed = (Capability.SEES_AGGREGATES, Capability.SEES_GLOBAL_MODELS)
+    if not sees(transcript, observer, *needed):
+        return []
+    if sees(transcript, observer, Capability.SEES_CLIENT_UPDATES):
+        return []
+    pairs: list[tuple[AggregateView, BatchTruth]] = []
+    for record in _recorded(transcript, rounds):
+        view = AggregateView(
+            **common(transcript, observer, clients=list(record.batches)),
+            round=record.round,
+            contributors=len(record.batches),
+            model=model_at(transcript, record.state, training=True),
+            aggregate=record.aggregate,
+        )
+        cluster = f"{transcript.replica}/{record.round}"
+        pairs.append((view, _truth(list(record.batches.values()), cluster)))
+    return pairs
+
+
+def _recorded(transcript: Transcript, rounds: Iterable[int]) -> list[RoundRecord]:
+    chosen = list(rounds)
+    if missing := [number for number in chosen if number not in transcript.rounds]:
+        raise UsageError(
+            f"round {missing[0]} was not recorded: name it in `record` when training "
+            f"(recorded: {', '.join(map(str, sorted(transcript.rounds))) or 'none'})"
+        )
+    return [transcript.rounds[number] for number in chosen]
+
+
+def _truth(batches: Sequence[Records], cluster: str) -> BatchTruth:
+    return BatchTruth(
+        inputs=torch.cat([b.inputs for b in batches]),
+        targets=torch.cat([b.targets for b in batches]),
+        rows=torch.cat([b.rows for b in batches]),
+        cluster=cluster,
+    )

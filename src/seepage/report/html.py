@@ -1,0 +1,100 @@
+"""HTML: one self-contained page, verdict first, for a person to read or print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import UsageError
+from ..core.registry import cards
+from ..core.results import LEAK, Result
+from . import digest, plan_facts, words
+from .interval_figure import WIDTH, interval_figure
+from .pictures import GALLERIES, galleries
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from ..core.cards import AttackCard
+
+
+def render(result: Result) -> str:
+    """Return the page; text from the result can't inject markup."""
+    findings = digest.ranked(result.findings)
+    drawn = galleries(result)
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            result=result,
+            word=digest.VERDICTS[result.verdict][0],
+            plain=digest.VERDICTS[result.verdict][1],
+            worst=next((f for f in findings if digest.counts(f) and f.verdict == LEAK), None),
+            tally=digest.tally(result),
+            cautions=digest.cautions(result),
+            gated=[f for f in findings if f.gated],
+            ungated=[f for f in findings if not f.gated],
+            tolerance=digest.tolerance(result),
+            galleries=drawn[:GALLERIES],
+            profiles=any(g.rows and next(iter(g.rows.values()))[0].profile for g in drawn),
+            more_galleries=max(len(drawn) - GALLERIES, 0),
+            facts=plan_facts.job_facts(result),
+            utility=plan_facts.utility_rows(result.utility),
+            cost=_cost(result.cost),
+            attacks=_attacks(result),
+            figure_width=WIDTH,
+            interval_figure=interval_figure,
+            METRICS=words.METRICS,
+        )
+    )
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("seepage.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
+    )
+    environment.filters.update(
+        figure=words.figure,
+        limits=words.limits,
+        metric=words.metric,
+        percent=words.percent,
+        epsilon=words.epsilon,
+        duration=words.duration,
+        sentence=words.sentence,
+        details=plan_facts.measured_details,
+    )
+    return environment
+
+
+def _printable(value: Any) -> Any:
+    # Markup is a subclass of str that is escaped already; only plain text is cleaned.
+    return words.printable(value) if type(value) is str else value
+
+
+def _cost(cost: Mapping[str, float]) -> list[tuple[str, str]]:
+    labels = {
+        "seconds": ("Time of the audit", words.duration),
+        "bytes_up": ("Sent by clients, all rounds", words.size),
+        "bytes_down": ("Sent to clients, all rounds", words.size),
+    }
+    known = [(labels[k][0], labels[k][1](v)) for k, v in cost.items() if k in labels]
+    return known + [
+        (k.replace("_", " "), words.figure(v)) for k, v in cost.items() if k not in labels
+    ]
+
+
+def _attacks(result: Result) -> list[AttackCard]:
+    """Return the cards of the attacks in a result, as far as they are installed here."""
+    try:
+        known: Mapping[str, Any] = cards("attacks")
+    except (ImportError, UsageError):
+        return []
+    names = sorted({f.attack for f in result.findings} | {n.attack for n in result.not_run})
+    return [known[name] for name in names if name in known]

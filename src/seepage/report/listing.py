@@ -1,0 +1,123 @@
+"""Cards as text and as JSON: what `seepage list` and `seepage show` print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from ..core.cards import Card, Parameter
+from ..core.threat import ObserverCard
+from .words import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+AnyCard = Card | ObserverCard
+Cards = Mapping[str, AnyCard] | Iterable[AnyCard]
+
+_SKIPPED = ("name", "summary", "parameters")
+
+
+def cards_json(kind: str, cards: Cards) -> list[dict[str, Any]]:
+    """Return the cards of a kind in plain types, all fields of each."""
+    return [
+        {"kind": kind} | {f.name: _plain(getattr(card, f.name)) for f in fields(card)}
+        for card in _each(cards)
+    ]
+
+
+def print_cards(kind: str, cards: Cards, console: Console) -> None:
+    """Print a table of cards: name, what matters most of this kind, summary."""
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = _each(cards)
+    heads = _heads(kind)
+    console.print(Text(f"{kind} ({len(rows)})", style="bold"))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("name", no_wrap=True)
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    table.add_column("summary", ratio=1)
+    for card in rows:
+        table.add_row(
+            Text(printable(_plain(card.name)), style="bold"),
+            *[Text(printable(_words(getattr(card, head, "")))) for head in heads],
+            Text(printable(card.summary)),
+        )
+    console.print(table)
+    console.print()
+
+
+def print_card(card: AnyCard, console: Console) -> None:
+    """Print all that a card says, and its parameters with their defaults."""
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print(Text(printable(_plain(card.name)), style="bold"))
+    console.print(Text(printable(card.summary)))
+    console.print()
+    facts = Table(box=None, pad_edge=False, show_header=False)
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(ratio=1)
+    for f in fields(card):
+        if f.name not in _SKIPPED and (value := getattr(card, f.name)) not in ("", (), None, {}):
+            facts.add_row(f.name.replace("_", " "), Text(printable(_words(value))))
+    console.print(facts)
+    parameters = card.parameters if isinstance(card, Card) else ()
+    if parameters:
+        console.print()
+        console.print(_parameters(parameters))
+
+
+def _parameters(parameters: Iterable[Parameter]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("parameter", no_wrap=True)
+    table.add_column("default", overflow="fold")
+    table.add_column("meaning", ratio=1)
+    for p in parameters:
+        default = "" if p.default is None else repr(p.default)
+        row = (Text(p.name, style="bold"), Text(printable(default)), Text(printable(p.summary)))
+        table.add_row(*row)
+    return table
+
+
+def _heads(kind: str) -> tuple[str, ...]:
+    return {
+        "attacks": ("claims", "cost"),
+        "defenses": ("guarantee",),
+        "observers": ("audited",),
+    }.get(kind, ())
+
+
+def _each(cards: Cards) -> list[AnyCard]:
+    return list(cards.values()) if isinstance(cards, Mapping) else list(cards)
+
+
+def _words(value: Any) -> str:
+    plain = _plain(value)
+    if isinstance(plain, list):
+        return ", ".join(map(str, plain))
+    if isinstance(plain, dict):
+        return ", ".join(f"{k} = {v}" for k, v in plain.items())
+    return {True: "yes", False: "no"}[plain] if isinstance(plain, bool) else str(plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Parameter):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, frozenset | set):
+        return sorted(map(_plain, value))
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return value

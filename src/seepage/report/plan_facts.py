@@ -1,0 +1,82 @@
+"""The parts of a plan that a reader of its report needs, in few words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..core.results import Result
+from .words import figure
+
+
+def job_facts(result: Result) -> list[tuple[str, str]]:
+    """Return (what, how) of the jobs, defenses and gate; what a plan lacks is left out."""
+    plan = result.plan
+    facts = [(f"Job {t.get('name', '')}".strip(), _job(t)) for t in plan.get("tasks") or ()]
+    facts.append(("Defenses", _components(plan.get("defenses") or ()) or "none"))
+    if observers := plan.get("observers"):
+        facts.append(("Observers", ", ".join(map(str, observers))))
+    gate = plan.get("gate") or {}
+    if gate:
+        counted = ", ".join(map(str, gate.get("metrics") or ())) or "every metric"
+        where = ", ".join(map(str, gate.get("observers") or ())) or "every observer"
+        tolerated = f"; a gain of {gate['tolerance']} is tolerated" if "tolerance" in gate else ""
+        facts.append(("What counts", f"{counted}, by {where}{tolerated}"))
+    return facts
+
+
+def _job(task: Mapping[str, Any]) -> str:
+    data, model = task.get("data") or {}, task.get("model") or {}
+    training = task.get("training") or {}
+    parts = [
+        f"{data.get('source', '?')} over {data.get('clients', '?')} clients "
+        f"({data.get('partition', '?')})",
+        f"model {_components([model])}" if model else "",
+        ", ".join(_setting(k, v) for k, v in training.items()),
+    ]
+    return "; ".join(p for p in parts if p)
+
+
+def _components(components: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(
+        str(c.get("name", "?")) + (f" ({_settings(c['settings'])})" if c.get("settings") else "")
+        for c in components
+    )
+
+
+def _setting(name: str, value: Any) -> str:
+    # In a plan, 0 stands for all records of a client and for all clients of a job.
+    everything = value == 0 and name in ("batch_size", "cohort")
+    return f"{name.replace('_', ' ')} {'all' if everything else value}"
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {v}" for k, v in settings.items())
+
+
+def measured_details(details: Mapping[str, Any]) -> str:
+    """Return a finding's further figures in one line; nested ones stay in the JSON."""
+    shown = {k: v for k, v in details.items() if k != "line" and isinstance(v, str | int | float)}
+    return " · ".join(
+        f"{k.replace('_', ' ')} {figure(v) if isinstance(v, float) else v}"
+        for k, v in shown.items()
+    )
+
+
+def utility_rows(utility: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return (what, undefended, defended) from numbers nested to any depth by job and measure.
+
+    >>> utility_rows({"undefended": {"digits": {"test": 0.9}}, "defended": {"digits": {}}})
+    [('digits · test', '0.9', '')]
+    """
+    flat = {kind: dict(_leaves(utility.get(kind, {}), ())) for kind in ("undefended", "defended")}
+    names = list(dict.fromkeys([*flat["undefended"], *flat["defended"]]))
+    return [
+        (n or "quality", flat["undefended"].get(n, ""), flat["defended"].get(n, "")) for n in names
+    ]
+
+
+def _leaves(value: Any, path: tuple[str, ...]) -> list[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        return [leaf for k, v in value.items() for leaf in _leaves(v, (*path, str(k)))]
+    return [(" · ".join(path), f"{value:.4g}" if isinstance(value, int | float) else str(value))]

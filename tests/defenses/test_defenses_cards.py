@@ -1,0 +1,94 @@
+import subprocess
+import sys
+from dataclasses import MISSING, FrozenInstanceError, fields
+
+import pytest
+
+import seepage.defenses
+from seepage.core.cards import DefenseCard
+from seepage.core.defense import Defense
+from seepage.core.errors import PlanError, UsageError
+from seepage.core.threat import Capability
+from seepage.defenses import api
+from seepage.defenses.cards import CARDS
+
+EACH = pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
+
+
+@EACH
+def test_card_describes_its_dataclass(card: DefenseCard) -> None:
+    implementation = card.load()
+    assert issubclass(implementation, Defense)
+    assert {p.name: p.default for p in card.parameters} == {
+        f.name: f.default for f in fields(implementation)
+    }
+    assert all(f.kw_only and f.default is not MISSING for f in fields(implementation))
+    assert card.guarantee in {"formal", "heuristic", "none"}
+
+
+@EACH
+def test_the_card_in_force_shows_the_settings(card: DefenseCard) -> None:
+    parameter = card.parameters[0]
+    value = {"fraction": 0.3, "minimum_cohort": 4}.get(parameter.name, 2.5)
+    defense = card.build({parameter.name: value})
+    assert defense.card.name == card.name
+    assert defense.card.settings == {
+        **{p.name: p.default for p in card.parameters},
+        parameter.name: value,
+    }
+    assert f"{parameter.name}={value}" in repr(defense)
+    with pytest.raises(FrozenInstanceError):
+        setattr(defense, parameter.name, 1)
+    with pytest.raises(PlanError, match="no parameter"):
+        card.build({"strength": 1})
+
+
+def test_adaptive_attacks_and_what_is_hidden() -> None:
+    named = {card.name: card.adaptive_attacks for card in CARDS}
+    assert named == {
+        "dp-sgd": ("averaged",),
+        "local-dp": ("averaged",),
+        "central-dp": (),
+        "top-k": ("inverting-gradients",),
+        "secure-aggregation": ("fully-connected",),
+    }
+    hiding = {card.name for card in CARDS if card.load().hides}
+    assert hiding == {"secure-aggregation"}
+    assert api.SecureAggregation.hides == {Capability.SEES_CLIENT_UPDATES}
+    assert {card.name for card in CARDS if card.load().poisson} == {"dp-sgd"}
+
+
+def test_defenses_are_found_by_name() -> None:
+    assert {getattr(api, name).__name__ for name in api.__all__} == set(api.__all__)
+    assert seepage.defenses.DPSGD is api.DPSGD
+    with pytest.raises(AttributeError):
+        _ = seepage.defenses.Nonesuch
+
+
+def test_the_catalogue_and_the_accountant_load_without_the_heavy_libraries() -> None:
+    code = (
+        "import sys, seepage.defenses.cards, seepage.defenses.api;"
+        "assert not {'torch', 'numpy', 'scipy'} & set(sys.modules);"
+        "import seepage.accounting.api;"
+        "assert not {'torch', 'opacus', 'dp_accounting'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("DPSGD", {"noise_multiplier": -1.0}),
+        ("DPSGD", {"max_grad_norm": 0.0}),
+        ("LocalDP", {"noise_multiplier": float("nan")}),
+        ("CentralDP", {"max_norm": float("inf")}),
+        ("TopK", {"fraction": 0.0}),
+        ("TopK", {"fraction": 1.5}),
+        ("SecureAggregation", {"minimum_cohort": 1}),
+    ],
+)
+def test_values_that_make_no_defense_are_usage_errors(
+    name: str, settings: dict[str, float]
+) -> None:
+    with pytest.raises(UsageError, match=next(iter(settings))):
+        getattr(api, name)(**settings)
