@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from seepage.accounting.gaussian import epsilon_of, sampled_epsilon_of
+from seepage.accounting.gaussian import epsilon_of, mu_of, sampled_epsilon_of
 from seepage.accounting.pld import loss_profile
 from seepage.accounting.rdp import rdp_epsilon
 from seepage.accounting.record import epsilon_and_accountant
@@ -62,6 +62,12 @@ def test_distribution_without_sampling_is_exact_gaussian_dp(mu: float, releases:
     mechanism = SampledGaussian(noise_multiplier=1 / mu, releases=releases)
     exact = epsilon_of(mu * sqrt(releases), 1e-5)
     assert loss_profile(mechanism, 1e-5).epsilon(1e-5) == pytest.approx(exact, rel=0.01)
+
+
+@pytest.mark.parametrize("epsilon", [650, 709, 715, 730, 744, 750, 3000, 1e5])
+def test_epsilons_whose_exponentials_underflow_stay_exact(epsilon: float) -> None:
+    mechanism = SampledGaussian(noise_multiplier=1 / mu_of(epsilon, 1e-5) * 2, releases=4)
+    assert loss_profile(mechanism, 1e-5).epsilon(1e-5) == pytest.approx(epsilon, rel=0.01)
 
 
 @FEW

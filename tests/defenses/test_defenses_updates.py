@@ -5,7 +5,7 @@ from math import inf, sqrt
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
@@ -73,6 +73,7 @@ def test_odd_shapes_pass_and_the_same_generator_gives_the_same_release(defense: 
     assert through(defense, {}) == {}
 
 
+@settings(deadline=None)
 @given(
     scale=st.floats(1e-3, 1e30),
     max_norm=st.floats(0.01, 100),
@@ -145,6 +146,7 @@ def test_central_record_holds_against_peers_and_not_against_the_server() -> None
     assert defense.profile(EXPOSURE) == GaussianProfile(0.5)
 
 
+@settings(deadline=None)
 @given(
     values=st.lists(st.integers(-3, 3), min_size=1, max_size=40),
     fraction=st.floats(0.01, 1.0),

@@ -1,22 +1,21 @@
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 import torch
 from fl_jobs import Plain, job, mlp
-from fl_reach import holds, memory, reachable
+from fl_reach import holds, reachable
 from torch import nn
 
 from seepage.core.errors import UsageError
 from seepage.core.seeds import torch_rng
 from seepage.core.threat import OBSERVERS, Capability, Observer
-from seepage.core.views import AuxiliaryData, BatchSize, Candidates
+from seepage.core.views import AuxiliaryData, BatchSize
 from seepage.fl.access import capabilities
 from seepage.fl.candidates import candidates
 from seepage.fl.engine import train
-from seepage.fl.membership_views import evenly_spaced
 from seepage.fl.views import (
     aggregate_views,
+    client_views,
     global_models_view,
     history_views,
     model_view,
@@ -155,6 +154,13 @@ def test_the_batch_size_told_is_the_expected_one_even_where_no_record_was_drawn(
         assert not any(v.any() for v in view.update.values())
 
 
+@pytest.mark.parametrize(("configured", "told"), [(0, 12), (5, 5), (50, 12)])
+def test_the_batch_size_told_is_never_more_than_a_client_holds(configured, told):
+    transcript = train(job(batch_size=configured), seed=0, record=[0])
+    for view, truth in update_views(transcript, SERVER, [0]):
+        assert view.fact(BatchSize).value == told == len(truth.rows)
+
+
 def test_aggregates_are_shown_only_where_single_updates_are_hidden():
     task = job(cohort=3)
     bare = train(task, seed=0, record=[1])
@@ -173,6 +179,30 @@ def test_aggregates_are_shown_only_where_single_updates_are_hidden():
     assert not aggregate_views(summed, Observer.PEER_CLIENT, [1])
     with pytest.raises(UsageError, match=r"round 2 was not recorded.*\(recorded: 1\)"):
         update_views(bare, SERVER, [1, 2])
+
+
+def test_client_views_show_several_rounds_and_their_distinct_records():
+    transcript = train(job(rounds=6, n=6, cohort=3), seed=0, record=range(6))
+    pairs = client_views(transcript, WIRE, [1, 2, 3])
+    assert [v.client for v, _ in pairs] == sorted(
+        {c for r in (1, 2, 3) for c in _cohort(transcript, r)}
+    )
+    for view, truth in pairs:
+        assert [r.round for r in view.rounds] == [1, 2, 3]
+        assert view.rounds[2].updates is transcript.rounds[3].released
+        used = [transcript.rounds[r].batches.get(view.client) for r in (1, 2, 3)]
+        rows = [row for batch in used if batch for row in batch.rows.tolist()]
+        assert truth.rows.tolist() == list(dict.fromkeys(rows))
+        held = transcript.task.clients[view.client].train
+        assert torch.equal(truth.inputs, held.inputs[truth.rows - 100 * view.client])
+        assert not any(holds(view, x) for x in held.inputs)
+    assert not client_views(transcript, Observer.PEER_CLIENT, [1])
+    with pytest.raises(UsageError, match="round 6 was not recorded"):
+        client_views(transcript, WIRE, [6])
+
+
+def _cohort(transcript, number):
+    return list(transcript.rounds[number].released)
 
 
 def test_capabilities_are_the_cards_less_what_defenses_hide():
@@ -198,98 +228,21 @@ def test_each_observer_gets_the_views_of_its_vantage():
     assert _kinds(Observer.RELEASE_READER, transcript) == []
 
 
-def test_histories_share_rounds_and_name_their_target():
-    task = job(rounds=25)
-    transcript = train(task, seed=0, record=range(25))
-    drawn = candidates(task, torch_rng(0)).by_client
-    pairs = history_views(transcript, SERVER, candidates=drawn)
-    nulls = history_views(transcript, SERVER, candidates=drawn, target_of=lambda i: (i + 1) % 4)
-    assert [v.client for v, _ in pairs] == [0, 1, 2, 3]
-    assert [v.client for v, _ in nulls] == [1, 2, 3, 0]
-    shown = [r.round for r in pairs[0][0].rounds]
-    assert len(shown) == 10
-    assert (shown[0], shown[-1]) == (0, 24)
-    assert {b - a for a, b in pairwise(shown)} <= {2, 3}
-    for (view, truth), (null, null_truth), (records, member) in zip(
-        pairs, nulls, drawn.values(), strict=True
-    ):
-        assert view.rounds is pairs[0][0].rounds
-        assert view.rounds[3].updates is transcript.rounds[shown[3]].released
-        assert view.rounds[3].state is transcript.states[shown[3]]
-        assert truth.member is null_truth.member is member
-        assert torch.equal(view.fact(Candidates).inputs, records.inputs)
-        assert torch.equal(null.fact(Candidates).inputs, records.inputs)
-        assert torch.equal(view.model[1].weight, transcript.states[24]["1.weight"])
-
-
-@pytest.mark.parametrize("most", [2, 10])
-def test_evenly_spaced_numbers_are_distinct_and_keep_both_ends(most):
-    for n in range(1, 60):
-        chosen = evenly_spaced(range(n), most)
-        assert len(chosen) == len(set(chosen)) == min(n, most)
-        assert (chosen[0], chosen[-1]) == (0, n - 1)
-
-
-def test_outputs_are_probabilities_of_the_final_model_and_no_model_is_inside():
-    task = job(lambda: mlp(last=nn.Dropout(0.5)))
-    transcript = train(task, seed=0, record=[0])
-    records, member = candidates(task, torch_rng(0)).pooled
-    ((view, truth),) = outputs_view(transcript, Observer.MODEL_USER, records, member)
-    ((holder, _),) = model_view(transcript, Observer.MODEL_HOLDER, records, member)
-    assert not holder.model.training
-    assert holder.model is not transcript.model
-    expected = holder.model(records.inputs).softmax(-1).detach()
-    assert torch.allclose(view.outputs, expected, atol=1e-6)
-    assert not any(isinstance(x, nn.Module) for x in reachable(view))
-    weight = transcript.model[1].weight.detach()
-    assert not any(len(block) == weight.numel() for block in memory(view))
-    assert truth.member is member
-    regression = replace(transcript, task=replace(task, classes=0))
-    ((raw, _),) = outputs_view(regression, Observer.MODEL_USER, records, member)
-    assert torch.allclose(raw.outputs, holder.model(records.inputs).detach(), atol=1e-6)
-
-
-def test_global_models_are_those_at_the_start_of_recorded_rounds():
-    transcript = train(job(), seed=0, record=[0, 2])
-    records, member = candidates(transcript.task, torch_rng(0)).pooled
-    ((view, _),) = global_models_view(transcript, Observer.PEER_CLIENT, records, member)
-    assert [n for n, _ in view.rounds] == [0, 2]
-    assert view.rounds[1][1] is transcript.states[2]
-    assert not view.model.training
-    assert torch.equal(view.model[1].weight, transcript.states[2]["1.weight"])
-
-
-def test_a_layer_that_remembers_its_inputs_is_handed_out_clean():
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_layer_that_remembers_its_inputs_is_handed_out_clean(batched):
     class Remembers(nn.Module):
         def forward(self, x):
             self.last = x
             return x
 
-    task = job(lambda: nn.Sequential(Remembers(), *mlp()))
-    transcript = train(task, seed=0, record=[0])
+    task = job(lambda: nn.Sequential(Remembers(), *mlp()), clients=8)
+    transcript = train(task, seed=0, record=[0], batched=batched)
     for view, _ in [*update_views(transcript, SERVER, [0]), *_all_views(transcript, SERVER)]:
         if hasattr(view, "model"):
             assert not hasattr(view.model[0], "last")
 
 
-def test_candidates_hold_members_and_others_in_an_order_that_tells_nothing():
-    task = job(n=30, clients=5)
-    drawn = candidates(task, torch_rng(1))
-    for i, (records, member) in drawn.by_client.items():
-        train_rows = set(task.clients[i].train.rows.tolist())
-        assert [r in train_rows for r in records.rows.tolist()] == member.tolist()
-        assert (len(records), int(member.sum())) == (36, 30)
-    records, member = drawn.pooled
-    assert (len(records), int(member.sum())) == (180, 150)
-    place = torch.arange(180.0)
-    assert abs(torch.corrcoef(torch.stack([place, member.float()]))[0, 1]) < 4 / 180**0.5
-    assert abs(torch.corrcoef(torch.stack([place, records.rows.float()]))[0, 1]) < 4 / 180**0.5
-    few = candidates(task, torch_rng(1), limit=4)
-    assert [int(m.sum()) for _, m in few.by_client.values()] == [4] * 5
-    assert len(few.pooled[0]) == 40
-
-
-def test_auxiliary_data_is_disjoint_from_what_clients_hold():
+def test_auxiliary_data_is_disjoint_from_the_targets():
     task = job()
     mixed = replace(task.auxiliary, rows=torch.tensor([0, 1, 50, 20_000, 20_001, 101, 9]))
     task = replace(task, auxiliary=mixed)

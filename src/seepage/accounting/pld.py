@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ _FINER = 4.0
 _MOST_POINTS = 2_000_000
 _CURVE_POINTS = 400
 _LARGEST_EXPONENT = 600.0
+_BEYOND_ALL = 1e12
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,21 @@ class LossProfile(CurveProfile):
 
     def epsilon(self, delta: float) -> float:
         """Return epsilon of all releases at `delta`; `inf` below the tails' truncation."""
-        return float(self.distribution.get_epsilon_for_delta(delta))
+        if self._delta_at(_LARGEST_EXPONENT) <= delta:
+            return float(self.distribution.get_epsilon_for_delta(delta))
+        # The library's own inversion underflows here, and answers infinity or a quantile.
+        low, high = _LARGEST_EXPONENT, 2 * _LARGEST_EXPONENT
+        while self._delta_at(high) > delta:
+            low, high = high, 2 * high
+            if high > _BEYOND_ALL:
+                return inf
+        while high - low > max(self.interval, 1e-4 * high):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._delta_at(middle) > delta else (low, middle)
+        return high
+
+    def _delta_at(self, epsilon: float) -> float:
+        return float(self.distribution.get_delta_for_epsilon(epsilon))
 
     def delta(self, epsilon: Floats) -> Floats:
         """Return delta at each epsilon (ascending)."""

@@ -38,8 +38,9 @@ def clip(update: Update, max_norm: float) -> dict[str, Tensor]:
         raise RefusedError("the norm of the update overflows, so nothing is released")
     if norm <= max_norm:
         return dict(update)
-    # Rounding may lengthen a coordinate by half an epsilon of its type: clip that much shorter.
-    slack = max(torch.finfo(t.dtype).eps for t in update.values())
+    # Rounding may lengthen a coordinate by half an epsilon of its type, and the norm is itself
+    # a rounded sum of doubles: clip that much shorter.
+    slack = max(1e-12, *(torch.finfo(t.dtype).eps for t in update.values()))
     scale = max_norm / norm * (1 - slack)
     return {name: tensor * scale for name, tensor in update.items()}
 

@@ -7,6 +7,7 @@ for all clients. Where the arithmetic dominates, one client after the other is f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from torch.func import functional_call, grad, vmap
@@ -43,6 +44,9 @@ class BatchedTrainer:
     """Plain SGD of many clients at once, for models without buffers and randomness."""
 
     def __init__(self, task: Task, model: nn.Module) -> None:
+        # A copy: what a module keeps of its inputs must not end up in the job's model.
+        model = deepcopy(model).train()
+
         def loss(parameters: Update, inputs: Tensor, targets: Tensor) -> Tensor:
             return task.loss(functional_call(model, dict(parameters), (inputs,)), targets)
 

@@ -11,7 +11,7 @@ from ..core.claims import BatchTruth
 from ..core.task import Records
 from ..core.threat import Capability, Observer
 from ..core.views import HistoryView, SeenRound
-from .vantage import common, model_at, sees
+from .vantage import common, model_at, recorded, sees
 
 if TYPE_CHECKING:
     from .transcript import Transcript
@@ -28,7 +28,7 @@ def client_views(
     needed = (Capability.SEES_CLIENT_UPDATES, Capability.SEES_GLOBAL_MODELS)
     if not sees(transcript, observer, *needed):
         return []
-    records = [transcript.rounds[number] for number in rounds]
+    records = recorded(transcript, rounds)
     seen = tuple(SeenRound(round=r.round, state=r.state, updates=r.released) for r in records)
     pairs: list[tuple[HistoryView, BatchTruth]] = []
     for client in sorted({c for r in records for c in r.released}):

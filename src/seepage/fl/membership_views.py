@@ -13,7 +13,6 @@ import torch
 from ..core.claims import MembershipTruth
 from ..core.threat import Capability, Observer
 from ..core.views import (
-    Candidates,
     GlobalModelsView,
     HistoryView,
     ModelView,
@@ -62,7 +61,7 @@ def history_views(
     for client, (records, member) in candidates.items():
         target = target_of(client) if target_of else client
         view = HistoryView(
-            **common(transcript, observer, clients=[target], facts=[_fact(records)]),
+            **common(transcript, observer, clients=[target], asked=records),
             client=target,
             model=model_at(transcript, rounds[-1].state, training=True),
             rounds=rounds,
@@ -81,7 +80,7 @@ def global_models_view(
         return []
     shown = evenly_spaced(sorted(transcript.states), MOST_ROUNDS)
     view = GlobalModelsView(
-        **common(transcript, observer, facts=[_fact(candidates)]),
+        **common(transcript, observer, asked=candidates),
         model=model_at(transcript, transcript.states[shown[-1]], training=False),
         rounds=tuple((n, transcript.states[n]) for n in shown),
     )
@@ -95,7 +94,7 @@ def model_view(
     if not sees(transcript, observer, Capability.HOLDS_CANDIDATES, Capability.SEES_FINAL_MODEL):
         return []
     view = ModelView(
-        **common(transcript, observer, facts=[_fact(candidates)]),
+        **common(transcript, observer, asked=candidates),
         model=model_at(transcript, shared_state(transcript.model), training=False),
     )
     return [(view, _truth(transcript, member))]
@@ -114,7 +113,7 @@ def outputs_view(
     outputs = predict(transcript.model, candidates.inputs)
     if transcript.task.classes:
         outputs = outputs.softmax(-1)
-    view = OutputsView(**common(transcript, observer, facts=[_fact(candidates)]), outputs=outputs)
+    view = OutputsView(**common(transcript, observer, asked=candidates), outputs=outputs)
     return [(view, _truth(transcript, member))]
 
 
@@ -128,10 +127,6 @@ def evenly_spaced(numbers: Sequence[int], most: int) -> list[int]:
         return list(numbers)
     places = torch.linspace(0, len(numbers) - 1, most).round().int().tolist()
     return [numbers[i] for i in places]
-
-
-def _fact(records: Records) -> Candidates:
-    return Candidates(inputs=records.inputs, targets=records.targets)
 
 
 def _truth(transcript: Transcript, member: Tensor) -> MembershipTruth:

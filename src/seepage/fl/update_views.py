@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..core.claims import BatchTruth
-from ..core.errors import UsageError
 from ..core.threat import Capability, Observer
 from ..core.views import AggregateView, UpdateView
-from .vantage import common, model_at, sees
+from .vantage import common, model_at, recorded, sees
 
 if TYPE_CHECKING:
     from ..core.task import Records
-    from .transcript import RoundRecord, Transcript
+    from .transcript import Transcript
 
 
 def update_views(
@@ -30,7 +29,7 @@ def update_views(
     if not sees(transcript, observer, *needed):
         return []
     pairs: list[tuple[UpdateView, BatchTruth]] = []
-    for record in _recorded(transcript, rounds):
+    for record in recorded(transcript, rounds):
         for client, update in record.released.items():
             view = UpdateView(
                 **common(transcript, observer, clients=[client]),
@@ -58,7 +57,7 @@ def aggregate_views(
     if sees(transcript, observer, Capability.SEES_CLIENT_UPDATES):
         return []
     pairs: list[tuple[AggregateView, BatchTruth]] = []
-    for record in _recorded(transcript, rounds):
+    for record in recorded(transcript, rounds):
         view = AggregateView(
             **common(transcript, observer, clients=list(record.batches)),
             round=record.round,
@@ -69,16 +68,6 @@ def aggregate_views(
         cluster = f"{transcript.replica}/{record.round}"
         pairs.append((view, _truth(list(record.batches.values()), cluster)))
     return pairs
-
-
-def _recorded(transcript: Transcript, rounds: Iterable[int]) -> list[RoundRecord]:
-    chosen = list(rounds)
-    if missing := [number for number in chosen if number not in transcript.rounds]:
-        raise UsageError(
-            f"round {missing[0]} was not recorded: name it in `record` when training "
-            f"(recorded: {', '.join(map(str, sorted(transcript.rounds))) or 'none'})"
-        )
-    return [transcript.rounds[number] for number in chosen]
 
 
 def _truth(batches: Sequence[Records], cluster: str) -> BatchTruth:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..core.errors import UsageError
 from ..core.threat import Capability, Observer
-from ..core.views import AuxiliaryData, BatchSize, Fact
+from ..core.views import AuxiliaryData, BatchSize, Candidates, Fact
 from .access import capabilities
 from .batches import expected_batch
 from .state import load_state
@@ -17,14 +18,25 @@ from .state import load_state
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..core.task import Task
+    from ..core.task import Records, Task
     from ..core.views import Update
-    from .transcript import Transcript
+    from .transcript import RoundRecord, Transcript
 
 
 def sees(transcript: Transcript, observer: Observer, *needed: Capability) -> bool:
     """Return whether the observer has all the `needed` capabilities in this job."""
     return capabilities(observer, transcript.defenses).issuperset(needed)
+
+
+def recorded(transcript: Transcript, rounds: Iterable[int]) -> list[RoundRecord]:
+    """Return the records of these rounds; one that was not kept raises `UsageError`."""
+    chosen = list(rounds)
+    if missing := [number for number in chosen if number not in transcript.rounds]:
+        raise UsageError(
+            f"round {missing[0]} was not recorded: name it in `record` when training "
+            f"(recorded: {', '.join(map(str, sorted(transcript.rounds))) or 'none'})"
+        )
+    return [transcript.rounds[number] for number in chosen]
 
 
 def model_at(transcript: Transcript, state: Update, *, training: bool) -> nn.Module:
@@ -39,27 +51,30 @@ def common(
     observer: Observer,
     *,
     clients: Collection[int] | None = None,
-    facts: Sequence[Fact] = (),
+    asked: Records | None = None,
 ) -> dict[str, Any]:
     """Return the fields that every View has.
 
-    `facts` gains the batch size (expected, over `clients`; None: all) and the auxiliary
-    data where this observer has them.
+    Their facts are the records `asked` about (None: the View is of a batch), the batch
+    size (expected, over `clients`; None: all) and auxiliary data, each only where this
+    observer knows it.
     """
     task = transcript.task
     known = capabilities(observer, transcript.defenses)
-    more: list[Fact] = []
+    facts: list[Fact] = []
+    if asked is not None:
+        facts.append(Candidates(inputs=asked.inputs, targets=asked.targets))
     if Capability.KNOWS_BATCH_SIZE in known:
         chosen = range(len(task.clients)) if clients is None else clients
-        more.append(_batch_size(task, chosen))
+        facts.append(_batch_size(task, chosen))
     if Capability.HOLDS_AUXILIARY_DATA in known:
-        more.extend(_auxiliary(task))
+        facts.extend(_auxiliary(task, asked))
     return {
         "observer": observer,
         "job": task.job_facts(),
         "loss": task.loss,
         "defenses": tuple(d.card for d in transcript.defenses),
-        "facts": (*facts, *more),
+        "facts": tuple(facts),
     }
 
 
@@ -70,10 +85,15 @@ def _batch_size(task: Task, clients: Collection[int]) -> BatchSize:
     return BatchSize(round(sum(sizes) / len(sizes)))
 
 
-def _auxiliary(task: Task) -> list[Fact]:
-    """Return the auxiliary records that no client holds, as a fact, where there are any."""
-    held = torch.cat([torch.cat([c.train.rows, c.holdout.rows]) for c in task.clients])
-    free = torch.nonzero(~torch.isin(task.auxiliary.rows, held)).flatten()
+def _auxiliary(task: Task, asked: Records | None) -> list[Fact]:
+    """Return, as a fact, the auxiliary records that are no targets, where there are any.
+
+    Targets are the records asked about, or all that clients hold. (A null job trains on
+    auxiliary records; its attacker has the same ones as that of the job itself.)
+    """
+    held = [c.train.rows for c in task.clients] + [c.holdout.rows for c in task.clients]
+    targets = torch.cat(held) if asked is None else asked.rows
+    free = torch.nonzero(~torch.isin(task.auxiliary.rows, targets)).flatten()
     if not len(free):
         return []
     data = task.auxiliary.take(free)

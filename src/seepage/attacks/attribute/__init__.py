@@ -1,1 +1,1 @@
-"""Attribute inference: labels and other properties read off an update."""
+"""Attacks that claim attributes of a batch, such as its labels."""

@@ -1,1 +1,1 @@
-"""Membership inference: who was in the training data."""
+"""Attacks that claim membership: which candidates were trained on."""

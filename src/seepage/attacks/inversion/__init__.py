@@ -1,0 +1,1 @@
+"""Attacks that claim records: what was in the batch."""

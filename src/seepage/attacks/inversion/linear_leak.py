@@ -1,0 +1,145 @@
+"""What the gradient of one linear layer gives away of the inputs that it saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from .agreement import agreeing_rows
+from .low_rank import LowRank, low_rank
+from .sparse_columns import sparse_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+_LARGEST_VERIFIED = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Leak:
+    """Directions of the layer's inputs.
+
+    Fields
+    ------
+    directions : rows [x | 1] up to scale, `[k, n]`, the surest first
+    corroborated : which of them neurons agree on beyond chance, `[k]` bool
+    residual : share of the gradient that the directions leave unexplained, in [0, 1]
+    """
+
+    directions: Tensor
+    corroborated: Tensor
+    residual: float
+
+
+def leak(
+    matrix: Tensor,
+    limit: int,
+    active: Callable[[Tensor], Tensor],
+    rng: torch.Generator,
+    *,
+    starts: int,
+    passes: int,
+    largest_search: int,
+) -> Leak:
+    """Return up to `limit` directions behind a gradient A = D X, `matrix` `[m, n]`.
+
+    `active` says which of the m neurons an input turns on: a sparse column that fits its
+    own record's pattern is corroborated.
+    """
+    parts = low_rank(matrix, limit)
+    agreed, support = agreeing_rows(matrix, parts.noise)
+    solved = parts.basis
+    if 1 < parts.rank <= largest_search and parts.rank < matrix.shape[1]:
+        solved = _solve(parts, active, rng, starts, passes)
+    directions = torch.cat([solved, agreed])
+    sure = torch.cat([torch.zeros(len(solved), dtype=torch.bool), support > 2])
+    if parts.rank <= _LARGEST_VERIFIED:
+        sure, _ = _verify(parts, directions, active)
+    sure = sure | (limit == 1)
+    order = torch.argsort((~sure).to(torch.int64), stable=True)
+    directions, sure = directions[order], sure[order]
+    kept = _distinct(directions)[:limit]
+    return Leak(directions[kept], sure[kept], _residual(matrix, directions[kept]))
+
+
+def _solve(
+    parts: LowRank,
+    active: Callable[[Tensor], Tensor],
+    rng: torch.Generator,
+    starts: int,
+    passes: int,
+) -> Tensor:
+    """Return directions X = Q^-1 R `[r, n]` for the sparse columns Q that could be found.
+
+    Where a direction passes `_verify`, its pattern gives its own column better than the
+    search did, which may mend other directions: repeat while that is so.
+    """
+    length = parts.rows.norm(dim=1)
+    clear = length > max(100 * parts.noise * parts.rank**0.5, 1e-9 * float(length.max()))
+    if int(clear.sum()) < 4 * parts.rank:
+        clear = length >= length.sort().values[-min(len(length), 16 * parts.rank)]
+    found = sparse_columns(parts.rows[clear], parts.noise, rng, starts=starts, passes=passes)
+    q = _completed(found.q)
+    verified = 0
+    for _ in range(4):
+        directions = torch.linalg.solve(q, parts.basis)
+        fits, columns = _verify(parts, directions, active)
+        if int(fits.sum()) <= verified:
+            break
+        verified = int(fits.sum())
+        mended = torch.where(fits, columns, q)
+        if float(torch.linalg.svdvals(mended)[-1]) < 1e-6:
+            break
+        q = mended
+    return torch.linalg.solve(q, parts.basis)
+
+
+def _verify(
+    parts: LowRank, directions: Tensor, active: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Return which directions `[k, n]` are proved `[k]`, and the column of Q each implies `[r, k]`.
+
+    A record leaves its inactive neurons' rows to the others, so one q vanishes on all of
+    those rows, up to noise, and on no other: the rows of a wrong pattern have full rank,
+    or leave zeros over.
+    """
+    rows, noise = parts.rows, 3 * parts.noise
+    on = active(directions)
+    outer = (rows[:, :, None] * rows[:, None, :]).flatten(1)
+    normal = ((~on).to(rows.dtype) @ outer).view(-1, parts.rank, parts.rank)
+    values, vectors = torch.linalg.eigh(normal)
+    q = vectors[:, :, 0]
+    count = (~on).sum(dim=1)
+    vanish = values[:, 0] < noise**2 * count
+    alone = values[:, 1] > 100 * values[:, 0].clamp_min(0) if parts.rank > 1 else vanish
+    live = on & (rows.norm(dim=1) > 100 * noise)
+    over = (live & ((q @ rows.T).abs() < noise)).sum(dim=1)
+    complete = over <= 1 + live.sum(dim=1) // 50
+    return vanish & alone & complete & (count > parts.rank + 1), q.T
+
+
+def _completed(q: Tensor) -> Tensor:
+    """Return `q` `[r, k]` with orthonormal columns added until it is square."""
+    rank, known = q.shape
+    if known == rank:
+        return q
+    complement = torch.linalg.svd(q, full_matrices=True)[0][:, known:]
+    return torch.cat([q, complement], dim=1)
+
+
+def _distinct(directions: Tensor) -> Tensor:
+    """Return the first index of each group of parallel directions."""
+    unit = torch.nn.functional.normalize(directions, dim=1)
+    same = (unit @ unit.T).abs() > 1 - 1e-6
+    return (~same.tril(-1).any(dim=1)).nonzero()[:, 0]
+
+
+def _residual(matrix: Tensor, directions: Tensor) -> float:
+    """Return the share of the matrix's norm outside the directions' span."""
+    basis = torch.linalg.qr(directions.T)[0]
+    rest = matrix - (matrix @ basis) @ basis.T
+    return float(rest.norm() / matrix.norm().clamp_min(1e-300))

@@ -1,0 +1,52 @@
+"""Splits a layer's gradient into signal and noise by its singular values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_FLOAT32 = 6e-8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LowRank:
+    """A matrix as `rows @ basis` plus noise.
+
+    Fields
+    ------
+    rows : `[m, r]`
+    basis : `[r, n]`, orthonormal
+    noise : standard deviation of each entry, from the singular values left over
+    """
+
+    rows: Tensor
+    basis: Tensor
+    noise: float
+
+    @property
+    def rank(self) -> int:
+        """Return r."""
+        return len(self.basis)
+
+
+def low_rank(matrix: Tensor, limit: int) -> LowRank:
+    """Return the part of `matrix` `[m, n]` that stands out of its own noise, 1 <= r <= limit.
+
+    A singular value stands out where it exceeds 1.5 times the edge that noise alone
+    reaches, sigma (sqrt(m) + sqrt(n)) (Marchenko & Pastur 1967). Where `limit` leaves no
+    singular value over, noise is taken to be that of float32.
+    """
+    m, n = matrix.shape
+    u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+    edge = m**0.5 + n**0.5
+    rounding = _FLOAT32 * float(s[0]) / edge
+    rank, noise = len(s), rounding
+    if limit < len(s):
+        for rank in range(limit, 0, -1):
+            tail = s[rank:].square().sum() / ((m - rank) * (n - rank))
+            noise = max(float(tail.sqrt()), rounding)
+            if float(s[rank - 1]) > 1.5 * noise * edge:
+                break
+    return LowRank(rows=u[:, :rank] * s[:rank], basis=v[:rank], noise=noise)

@@ -1,0 +1,54 @@
+"""What an update says of the gradient behind it, and of how many records made it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...core.errors import NotApplicableError
+from ...core.views import AggregateView, BatchSize, UpdateView
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...core.views import Update
+
+
+def observed_gradient(view: UpdateView | AggregateView) -> dict[str, Tensor]:
+    """Return the mean gradient by parameter name: -update / (lr * local_steps).
+
+    Exact for one local step; for several it is their mean (a pseudo-gradient). Buffers
+    are left out. Raises `NotApplicableError` where a value is not finite.
+    """
+    update = view.update if isinstance(view, UpdateView) else view.aggregate
+    known = {name for name, _ in view.model.named_parameters()}
+    return as_gradient(
+        {name: value for name, value in update.items() if name in known},
+        view.job.lr * view.job.local_steps,
+    )
+
+
+def as_gradient(update: Update, step: float) -> dict[str, Tensor]:
+    """Return -update / step, refusing values that are not finite."""
+    gradient = {name: value.detach() / -step for name, value in update.items()}
+    for name, value in gradient.items():
+        if not bool(value.isfinite().all()):
+            raise NotApplicableError(f"the update holds values of {name} that are not finite")
+    if not gradient:
+        raise NotApplicableError("the update holds none of the model's parameters")
+    return gradient
+
+
+def observed_batch_size(view: UpdateView | AggregateView) -> int:
+    """Return the records of one local step, over all contributors.
+
+    Raises `NotApplicableError` where the observer does not know the batch size.
+    """
+    size = view.fact(BatchSize)
+    if size is None:
+        raise NotApplicableError("the batch size is not known to this observer")
+    return size.value * contributors(view)
+
+
+def contributors(view: UpdateView | AggregateView) -> int:
+    """Return how many clients stand behind an update: 1, or the aggregate's contributors."""
+    return view.contributors if isinstance(view, AggregateView) else 1

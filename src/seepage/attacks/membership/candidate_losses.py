@@ -1,0 +1,87 @@
+"""The loss of each candidate under a model: what most membership attacks look at."""
+
+from __future__ import annotations
+
+from copy import copy, deepcopy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from ...core.errors import NotApplicableError
+from ...core.views import Candidates
+
+if TYPE_CHECKING:
+    from ...core.views import GlobalModelsView, HistoryView, Loss, ModelView, OutputsView, Update
+
+CHUNK = 512
+"""Candidates that run through a model at once."""
+
+
+def known_candidates(
+    view: HistoryView | GlobalModelsView | ModelView | OutputsView,
+) -> Candidates:
+    """Return the records in question; `NotApplicableError` where the view names none."""
+    candidates = view.fact(Candidates)
+    if candidates is None or not len(candidates.targets):
+        raise NotApplicableError("the view names no candidates whose membership is in question")
+    return candidates
+
+
+def candidate_losses(
+    model: nn.Module, loss: Loss, candidates: Candidates, state: Update | None = None
+) -> Tensor:
+    """Return the loss of each candidate in evaluation mode, `[n]`.
+
+    `state` replaces the tensors of `model` that it names; the model itself is left as it
+    is. Raises `NotApplicableError` where the loss does not work on single records.
+    """
+    trial = deepcopy(model).eval()
+    losses: list[Tensor] = []
+    with torch.no_grad():
+        for inputs, targets in zip(
+            candidates.inputs.split(CHUNK), candidates.targets.split(CHUNK), strict=True
+        ):
+            outputs: Any = functional_call(trial, dict(state or {}), (inputs,))
+            losses.append(per_record_losses(loss, outputs, targets))
+    return torch.cat(losses)
+
+
+def per_record_losses(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the loss of each record on its own, `[n]`, where `loss` is a mean over them.
+
+    A loss module of torch says by its `reduction` how to leave the mean out; any other loss
+    is mapped over batches of one. Raises `NotApplicableError` where that gives no scalars.
+
+    >>> halves = torch.tensor([[0.5], [1.0]])
+    >>> per_record_losses(nn.MSELoss(), halves, torch.zeros(2, 1))
+    tensor([0.2500, 1.0000])
+    """
+    if isinstance(loss, nn.Module) and getattr(loss, "reduction", "") == "mean":
+        unreduced: Any = copy(loss)
+        unreduced.reduction = "none"
+        losses: Tensor = unreduced(outputs, targets)
+        if losses.shape == (len(targets),):
+            return losses
+
+    def alone(output: Tensor, target: Tensor) -> Tensor:
+        return loss(output[None], target[None])
+
+    try:
+        mapped: Tensor = vmap(alone)(outputs, targets)
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise NotApplicableError(
+            f"the loss does not work on single records: {first_line(error)}"
+        ) from error
+    if mapped.shape != (len(targets),):
+        raise NotApplicableError(
+            f"the loss of a single record has shape {tuple(mapped.shape[1:])}, not that of a "
+            "number: give a loss that is a mean over the batch"
+        )
+    return mapped
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, on one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

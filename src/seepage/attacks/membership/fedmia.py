@@ -1,0 +1,73 @@
+"""Membership in one client's data, with the other clients' updates as the null distribution.
+
+Clients hold different records. So the other clients' updates say how well a candidate
+would agree with an update that it had no part in: how easy the record is, and how far
+training has come, cancel out. With c_k the cosine between the candidate's negative
+gradient and client k's update in a round (form II of FedMIA: Zhu et al. 2024, "FedMIA",
+arXiv 2402.06289), the target's z-score against the others is
+
+    z = (c_target - mean of c_other) / std of c_other
+
+and a candidate's score is the mean of z over the rounds. The tail probability Phi(z) orders
+candidates alike in one round, but rounds to 1 and would tie those of highest score.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from ...core.claims import MembershipScores
+from ...core.errors import NotApplicableError
+from .candidate_losses import known_candidates
+from .gradient_dots import gradient_dots
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...core.views import HistoryView
+
+FEWEST_CLIENTS = 3
+"""Clients in a round without which the others have no standard deviation."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FedMIA:
+    """Scores candidates by how far one client's update stands out from the others'.
+
+    Fields
+    ------
+    floor : least standard deviation of the others' cosines, above 0
+    """
+
+    floor: float = 1e-6
+
+    def __call__(self, view: HistoryView, rng: torch.Generator) -> MembershipScores:  # noqa: ARG002
+        """Return a score for each candidate, `[n]`.
+
+        Raises `NotApplicableError` where no round shows the client and at least two others.
+        """
+        candidates = known_candidates(view)
+        scores: list[Tensor] = []
+        for seen in view.rounds:
+            if view.client not in seen.updates or len(seen.updates) < FEWEST_CLIENTS:
+                continue
+            found = gradient_dots(view.model, view.loss, candidates, seen)
+            scores.append(z_scores(found.cosines(), found.clients.index(view.client), self.floor))
+        if not scores:
+            raise NotApplicableError(
+                f"no round shows client {view.client} and two others to hold it against"
+            )
+        return MembershipScores(scores=torch.stack(scores).mean(0))
+
+
+def z_scores(cosines: Tensor, target: int, floor: float) -> Tensor:
+    """Return how many standard deviations column `target` of `[n, k]` is above the others.
+
+    >>> z_scores(torch.tensor([[4.0, 0.0, 2.0]]), 0, 1e-6)
+    tensor([2.1213])
+    """
+    others = torch.cat([cosines[:, :target], cosines[:, target + 1 :]], dim=1)
+    return (cosines[:, target] - others.mean(1)) / others.std(1).clamp_min(floor)

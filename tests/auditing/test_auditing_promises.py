@@ -1,0 +1,146 @@
+"""What every registered attack and defense must hold, whoever wrote it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from reach import holds
+
+from seepage.auditing.attacking import attack_all
+from seepage.auditing.cells import Attacker, Job, enumerate_cells
+from seepage.auditing.evidence import membership_evidence
+from seepage.auditing.federations import Federations
+from seepage.auditing.scoring import Background, score_attributes, score_reconstructions
+from seepage.auditing.spec import from_plan
+from seepage.auditing.verdict import leaked
+from seepage.auditing.views import batch_views, membership_views
+from seepage.core.cards import DefenseCard
+from seepage.core.claims import AttributeGuess, Reconstruction
+from seepage.core.defense import Defense
+from seepage.core.errors import NotApplicableError
+from seepage.core.plan import Component, DataPlan, Plan, TaskPlan
+from seepage.core.registry import card, cards
+from seepage.core.seeds import torch_rng
+from seepage.core.task import Training
+from seepage.core.threat import OBSERVERS, Observer
+from seepage.fl.access import capabilities
+from seepage.fl.engine import train
+
+CHEAPER = {"steps": 8}
+
+
+def job(model: str = "mlp", **training: Any) -> Job:
+    settings = {"width": 32} if model == "mlp" else {}
+    plan = Plan(
+        tasks=(
+            TaskPlan(
+                name="t",
+                data=DataPlan(source="digits", clients=6),
+                model=Component(name=model, settings=settings),
+                training=Training(**{"rounds": 6, "batch_size": 4, **training}),
+            ),
+        )
+    )
+    return from_plan(plan, source="test").jobs[0]
+
+
+@pytest.mark.parametrize("name", sorted(cards("attacks")))
+def test_a_null_view_gives_no_gain(name: str) -> None:
+    """Claims on other clients' views, held against these truths, must not look like a leak."""
+    known = card("attacks", name)
+    settings = {k: v for k, v in CHEAPER.items() if k in {p.name for p in known.parameters}}
+    attack = known.build(settings)
+    for model in ("mlp", "lenet"):
+        here = job(model)
+        cells, _ = enumerate_cells(
+            [here], [Attacker(card=known, settings=settings)], list(Observer)
+        )
+        federations = Federations(here, seed=1, width=6)
+        for cell in cells:
+            rng = torch_rng(0, "null")
+            try:
+                if known.claims == "membership":
+                    evidence = _null_membership(attack, cell.view, federations, cell.observer)
+                else:
+                    evidence = _null_batches(
+                        attack, cell.view, federations, cell.observer, here, rng
+                    )
+            except NotApplicableError:
+                continue
+            assert not leaked(evidence, 0.02), cell.id
+            return
+    pytest.fail(f"{name} applied to nothing")
+
+
+def _null_batches(attack, kind, federations, observer, here, rng):
+    pairs = batch_views(kind, federations.transcript("undefended"), observer, range(6))
+    claims = attack_all(attack, [v for v, _ in pairs], [torch_rng(0, i) for i in range(len(pairs))])
+    truths = [t for _, t in pairs]
+    shifted = [*claims[1:], claims[0]]
+    score = score_reconstructions if isinstance(claims[0], Reconstruction) else score_attributes
+    assert all(isinstance(c, Reconstruction | AttributeGuess) for c in claims)
+    return score(shifted, truths, Background.of(here.task, rng), rng)
+
+
+def _null_membership(attack, kind, federations, observer):
+    rows = membership_views(kind, federations, "undefended", observer, torch_rng(0, "candidates"))
+    nulls = [attack(null, torch_rng(1, i)).scores.numpy() for i, (_, null, _) in enumerate(rows)]
+    member = np.concatenate([truth.member.numpy() for _, _, truth in rows])
+    scores = np.concatenate(nulls)
+    noise = np.random.default_rng(0).normal(size=len(scores))
+    return next(e for e in membership_evidence(scores, noise, member) if e.metric == "auc")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spy(Defense):
+    """Stands first, and keeps what the defenses after it must hide."""
+
+    gradients: list[torch.Tensor] = field(default_factory=list)
+    updates: list[torch.Tensor] = field(default_factory=list)
+
+    @property
+    def card(self) -> DefenseCard:
+        return card("defenses", "top-k")
+
+    def gradient(self, step, rng):
+        loss = step.loss(step.model(step.inputs), step.targets)
+        if len(step.inputs):
+            self.gradients.extend(torch.autograd.grad(loss, list(step.model.parameters())))
+
+    def protect_update(self, update, rng):
+        self.updates.extend(t.detach().clone() for t in update.values())
+        return update
+
+
+SETTINGS = {"local-dp": {"noise_multiplier": 1.0}, "central-dp": {"noise_multiplier": 1.0}}
+
+
+@pytest.mark.parametrize("name", sorted(cards("defenses")))
+def test_views_lack_what_the_defense_hides(name: str) -> None:
+    defense = card("defenses", name).build(SETTINGS.get(name, {}))
+    spy = Spy()
+    task = job(rounds=2).task
+    record = range(2)
+    transcript = train(task, defenses=(spy, defense), seed=0, record=record)
+    before = type(defense).gradient is Defense.gradient
+    secrets = [t for t in (spy.updates if before else spy.gradients) if t.numel() >= 64]
+    assert secrets
+    seen = 0
+    for observer in OBSERVERS:
+        server = observer in {
+            Observer.HONEST_SERVER,
+            Observer.MALICIOUS_SERVER,
+            Observer.EAVESDROPPER,
+        }
+        if name == "central-dp" and server:
+            continue  # its card says so: the server sees updates before the noise
+        for kind in ("update", "aggregate", "history"):
+            for view, truth in batch_views(kind, transcript, observer, record):
+                seen += 1
+                assert not any(holds(view, t) for t in secrets), (observer, kind)
+                if len(truth.inputs):
+                    assert not holds(view, truth.inputs)
+    assert seen or name == "central-dp"
+    assert not defense.hides & capabilities(Observer.HONEST_SERVER, (defense,))
