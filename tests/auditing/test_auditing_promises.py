@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from reach import holds
 
+from reach import holds
 from seepage.auditing.attacking import attack_all
 from seepage.auditing.cells import Attacker, Job, enumerate_cells
 from seepage.auditing.evidence import membership_evidence

@@ -86,7 +86,7 @@ def test_a_mistuned_attack_proves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("rounds = 3", "roudns = 3", "plan.toml:8: unknown key 'tasks.0.training.roudns'"),
+        ("rounds = 3", "roudns = 3", "plan.toml:9: unknown key 'tasks.0.training.roudns'"),
         ('source = "digits"', 'source = "nowhere.npz"', "nowhere.npz"),
         ('source = "digits"', 'source = "nan.csv"', "row 1"),
         ('source = "digits"', 'source = "labels.npz"', "label"),

@@ -275,11 +275,8 @@ def test_the_record_is_of_one_client_in_every_round_and_step() -> None:
     exposure = Exposure(rounds=10, local_steps=2, batch_size=4, examples=100, clients=8, cohort=2)
     defense = DPSGD(noise_multiplier=1.5)
     (record,) = defense.privacy(exposure)
-    assert (record.unit, record.adjacency, record.observer) == (
-        "record",
-        "add-remove",
-        "honest-server",
-    )
+    stated = (record.unit, record.adjacency, record.observer)
+    assert stated == ("record", "add-remove", "honest-server")
     assert record.releases == 20
     assert record.per_release_epsilon == pytest.approx(sampled_epsilon_of(1 / 1.5, 0.04, 1e-5))
     assert "rate 0.04" in record.mechanism

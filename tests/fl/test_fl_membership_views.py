@@ -4,9 +4,9 @@ from itertools import pairwise
 import pytest
 import torch
 from fl_jobs import job, mlp
-from fl_reach import memory, reachable
 from torch import nn
 
+from reach import memory, reachable
 from seepage.core.seeds import torch_rng
 from seepage.core.threat import Observer
 from seepage.core.views import AuxiliaryData, Candidates

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 from fl_jobs import Plain, job, mlp
-from fl_reach import holds, reachable
 from torch import nn
 
+from reach import holds, reachable
 from seepage.core.errors import UsageError
 from seepage.core.seeds import torch_rng
 from seepage.core.threat import OBSERVERS, Capability, Observer

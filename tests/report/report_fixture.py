@@ -76,6 +76,10 @@ def findings() -> tuple[Finding, ...]:
         "view 50.0%, but no positive control leaked (planted: 56.0%)",
         details={},
     )
+    return (clear, BASE, blunt, *_odd(blunt))
+
+
+def _odd(blunt: Finding) -> tuple[Finding, ...]:
     broken = replace(
         BASE,
         id="wine/model-holder/loss-threshold/final/tpr_at_1pct_fpr",
@@ -135,7 +139,7 @@ def findings() -> tuple[Finding, ...]:
         reason=HOSTILE,
         control=Control(kind="none", value=0.0, ci=(0.0, 1.0), leaked=False),
     )
-    return (clear, BASE, blunt, broken, accepted, ungated, hostile)
+    return (broken, accepted, ungated, hostile)
 
 
 def records() -> tuple[EpsilonRecord, ...]:

@@ -11,12 +11,9 @@ from torch import nn
 
 from ..core.attack import Attack
 from ..core.defense import Defense
-from ..core.errors import UsageError
-from ..core.names import nearest
 from ..core.plan import Component, DataPlan, Gate, Plan, TaskPlan
 from ..core.results import Result
 from ..core.task import Training
-from ..core.threat import Observer
 from ..core.toml_lines import key_lines
 from . import spec as specs
 from .runner import Silent, Watcher, run
@@ -62,37 +59,23 @@ def audit(
 
     Raises `UsageError` where these do not fit together. See also `audit_plan`.
     """
-    training = Training(rounds=rounds, batch_size=batch_size, local_steps=local_steps, lr=lr)
-    known = [o.value for o in Observer]
-    for name in observers or ():
-        if name not in known:
-            raise UsageError(f"no observer is called {name!r}{nearest(name, known)}")
+    job = TaskPlan(
+        name="task",
+        data=DataPlan(source="data", clients=clients),
+        model=Component(name=type(model).__name__),
+        training=Training(rounds=rounds, batch_size=batch_size, local_steps=local_steps, lr=lr),
+    )
     plan = Plan(
         name="api",
         seed=seed,
         budget="none" if budget is None else f"{budget:g}s",
-        tasks=(
-            TaskPlan(
-                name="task",
-                data=DataPlan(source="data", clients=clients),
-                model=Component(name=type(model).__name__),
-                training=training,
-            ),
-        ),
+        tasks=(job,),
         defenses=specs.defense_components(defenses),
+        attacks=specs.attack_components(attacks or ()),
+        observers=specs.observer_names(observers),
         gate=specs.as_gate(gate),
-        observers=Plan().observers if observers is None else tuple(observers),
     )
-    spec = specs.from_model(
-        model,
-        loss,
-        data,
-        plan=plan,
-        training=training,
-        defenses=defenses,
-        attacks=attacks,
-        clients=clients,
-    )
+    spec = specs.from_model(model, loss, data, plan=plan, defenses=defenses)
     folder = Path(out) if out else Path(tempfile.mkdtemp(prefix="seepage-"))
     return _run(spec, folder, Silent(), include_records=False)
 

@@ -14,8 +14,10 @@ from ..core.attack import Attack
 from ..core.claims import Claim
 from ..core.views import View
 
-WORTH_PROCESSES = 12.0
+WORTH_PROCESSES = 15.0
 """Seconds of work left from which starting worker processes pays for itself."""
+WARM_UP = 2
+"""Views that are not timed: the first ones pay for what is loaded late."""
 
 
 def attack_all(
@@ -27,13 +29,15 @@ def attack_all(
     thread, and no draw is shared.
     """
     claims: list[Claim] = []
+    cores = os.cpu_count() or 1
     started = time.perf_counter()
     for done, (view, rng) in enumerate(zip(views, rngs, strict=True), 1):
         claims.append(attack(view, rng))
-        spent = time.perf_counter() - started
-        left = len(views) - done
-        cores = os.cpu_count() or 1
-        if done >= 2 and cores > 1 and spent / done * left > WORTH_PROCESSES:
+        if done <= WARM_UP:
+            started = time.perf_counter()
+            continue
+        each = (time.perf_counter() - started) / (done - WARM_UP)
+        if cores > 1 and each * (len(views) - done) > WORTH_PROCESSES:
             return claims + _parallel(attack, views[done:], rngs[done:], cores)
     return claims
 

@@ -47,11 +47,15 @@ class Attacker:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Job:
-    """A task with its defenses and the moments at which it is attacked."""
+    """A task with its defenses, the moments at which it is attacked, and by what.
+
+    `attacks` names the attacks (empty: all of the audit's).
+    """
 
     task: Task
     defenses: tuple[Defense, ...] = ()
     moments: tuple[str, ...] = ("start",)
+    attacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +97,8 @@ def enumerate_cells(
     for job in jobs:
         for observer in observers:
             for attacker in attackers:
-                if observer not in attacker.card.observers:
+                chosen = not job.attacks or attacker.name in job.attacks
+                if not chosen or observer not in attacker.card.observers:
                     continue
                 found = list(_cells(job, observer, attacker))
                 cells += found

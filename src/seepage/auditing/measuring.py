@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ..core.attack import Attack
-from ..core.claims import AttributeGuess, BatchTruth, MembershipScores, Reconstruction
+from ..core.claims import AttributeGuess, BatchTruth, Claim, MembershipScores, Reconstruction
 from ..core.errors import NotApplicableError, SeepageError
 from ..core.seeds import torch_rng
 from ..core.views import View
@@ -97,21 +97,24 @@ class Laboratory:
         return view_kind(cell.attack, cell.observer, defenses) or cell.view
 
     def _batches(self, cell: Cell, attack: Attack, variant: str, units: int) -> Attempt:
-        """Attack draws of batches until there are `units` of them."""
-        pairs: list[tuple[View, BatchTruth]] = []
+        """Attack draws of batches, replica after replica of the job, until `units` of them."""
+        claims: list[Claim] = []
+        truths: list[BatchTruth] = []
         for replica in range(MAX_REPLICAS):
-            pairs += batch_views(
+            missing = units - sum(bool(len(truth.rows)) for truth in truths)
+            if missing <= 0:
+                break
+            pairs = batch_views(
                 self._kind(cell, variant),
                 self.federations.transcript(variant, replica),
                 cell.observer,
                 self._rounds(cell, variant),
             )
-            if sum(bool(len(truth.rows)) for _, truth in pairs) >= units:
-                break
-        pairs = _first(pairs, units)
-        rngs = [torch_rng(self.seed, cell.id, variant, i) for i in range(len(pairs))]
-        claims = attack_all(attack, [v for v, _ in pairs], rngs)
-        truths = [truth for _, truth in pairs]
+            pairs = _first(pairs, missing)
+            first = len(claims)
+            rngs = [torch_rng(self.seed, cell.id, variant, first + i) for i in range(len(pairs))]
+            claims += attack_all(attack, [view for view, _ in pairs], rngs)
+            truths += [truth for _, truth in pairs]
         rng = torch_rng(self.seed, cell.id, variant, "scoring")
         if all(isinstance(c, AttributeGuess) for c in claims):
             guesses = [c for c in claims if isinstance(c, AttributeGuess)]

@@ -87,13 +87,22 @@ def score_attributes(
     background: Background,
     rng: torch.Generator,
 ) -> RateEvidence:
-    """Return the share of label values recovered in each draw; the prior is the majority label."""
+    """Return the share of label values recovered in each draw.
+
+    The prior is the better of the majority label and of labels in proportion to how often
+    each occurs among auxiliary records.
+    """
     draws = [i for i, t in enumerate(truths) if len(t.rows)]
     majority = background.auxiliary.targets.mode().values
 
     def rate(values: Tensor, truth: BatchTruth) -> float:
         return multiset_hits(values, truth.targets) / len(truth.rows)
 
+    by_majority = [rate(majority.expand(len(truths[i].rows)), truths[i]) for i in draws]
+    by_share = [
+        rate(_in_proportion(background.auxiliary.targets, len(truths[i].rows)), truths[i])
+        for i in draws
+    ]
     return RateEvidence(
         metric=f"{claims[0].attribute}_rate" if claims else "label_rate",
         value=tuple(rate(claims[i].values, truths[i]) for i in draws),
@@ -101,7 +110,7 @@ def score_attributes(
             _mean([rate(claims[j].values, truths[i]) for j in _strangers(i, truths, rng)])
             for i in draws
         ),
-        prior=tuple(rate(majority.expand(len(truths[i].rows)), truths[i]) for i in draws),
+        prior=tuple(max(by_majority, by_share, key=sum)),
         n=sum(len(truths[i].rows) for i in draws),
     )
 
@@ -151,6 +160,16 @@ def _quality(
         details["ssim_median"] = round(float(similarity.median()), 4)
         details["ssim_window"] = f"{window}x{window} uniform"
     return details
+
+
+def _in_proportion(targets: Tensor, size: int) -> Tensor:
+    """Return `size` labels as frequent as in `targets`, rounded by the largest remainder."""
+    labels, counts = targets.unique(return_counts=True)
+    share = counts.double() * size / len(targets)
+    whole = share.floor()
+    order = (share - whole).argsort(descending=True, stable=True)
+    whole[order[: size - int(whole.sum())]] += 1
+    return labels.repeat_interleave(whole.long())
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -16,10 +16,12 @@ from torch import nn
 from ..core.attack import Attack
 from ..core.defense import Defense
 from ..core.errors import DataError, PlanError, UsageError
+from ..core.names import nearest
 from ..core.plan import Component, DataPlan, Gate, Plan, TaskPlan
 from ..core.registry import card, cards
 from ..core.seeds import numpy_rng, torch_rng
-from ..core.task import ClientData, Records, Task, Training
+from ..core.task import ClientData, Records, Task
+from ..core.threat import Observer
 from ..data.api import from_arrays, load
 from ..data.dataset import Dataset
 from ..data.partition import split
@@ -59,7 +61,14 @@ def from_plan(
     jobs: list[Job] = []
     for task_plan, (task, _) in zip(plan.tasks, built, strict=True):
         _check(task, defenses)
-        jobs.append(Job(task=task, defenses=defenses, moments=task_plan.moments))
+        jobs.append(
+            Job(
+                task=task,
+                defenses=defenses,
+                moments=task_plan.moments,
+                attacks=task_plan.attacks,
+            )
+        )
     return Spec(
         plan=plan,
         jobs=tuple(jobs),
@@ -76,27 +85,26 @@ def from_model(
     data: tuple[Any, Any],
     *,
     plan: Plan,
-    training: Training,
     defenses: Sequence[Defense],
-    attacks: Sequence[str | Attack] | None,
-    clients: int,
 ) -> Spec:
     """Take a user's own model, loss and `(inputs, targets)`; each copy of it starts as given.
+
+    The job is the first task of `plan`.
 
     The model's class count is its number of outputs where the targets are integers.
     """
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise UsageError("data must be a pair (inputs, targets)")
     dataset = from_arrays(*data)
-    deal = DataPlan(clients=clients)
-    parts, auxiliary = _dealt(dataset, deal, numpy_rng(plan.seed, "split"))
+    job = plan.tasks[0]
+    parts, auxiliary = _dealt(dataset, job.data, numpy_rng(plan.seed, "split"))
     task = Task(
-        name=plan.tasks[0].name,
+        name=job.name,
         build=lambda _: copy.deepcopy(model),
         loss=loss,
         clients=parts,
         auxiliary=auxiliary,
-        training=training,
+        training=job.training,
         classes=dataset.classes,
         value_range=dataset.value_range,
     )
@@ -104,8 +112,8 @@ def from_model(
     weights = (t.detach().cpu().numpy().tobytes() for t in model.state_dict().values())
     return Spec(
         plan=plan,
-        jobs=(Job(task=task, defenses=tuple(defenses), moments=plan.tasks[0].moments),),
-        attackers=_attackers(tuple(map(_component, attacks or ()))),
+        jobs=(Job(task=task, defenses=tuple(defenses), moments=job.moments),),
+        attackers=_attackers(plan.attacks),
         fingerprint=_join(dataset.fingerprint, repr(model), repr(loss), *weights),
         source="pyproject.toml",
         replayable=False,
@@ -115,6 +123,22 @@ def from_model(
 def defense_components(defenses: Sequence[Defense]) -> tuple[Component, ...]:
     """Return defenses as a plan names them."""
     return tuple(Component(name=d.card.name, settings=dict(d.card.settings)) for d in defenses)
+
+
+def attack_components(attacks: Sequence[str | Attack]) -> tuple[Component, ...]:
+    """Return attacks, by name or as instances, as a plan names them."""
+    return tuple(map(_component, attacks))
+
+
+def observer_names(names: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names, all that are audited for None; an unknown one raises `UsageError`."""
+    if names is None:
+        return Plan().observers
+    known = [o.value for o in Observer]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"no observer is called {name!r}{nearest(name, known)}")
+    return tuple(names)
 
 
 def as_gate(gate: Gate | float | None) -> Gate:

@@ -51,6 +51,7 @@ class DataPlan:
 class TaskPlan:
     """One federated job; `moments` are the stages of training at which it is attacked.
 
+    `attacks` names those of the plan's attacks that are run on this job (empty: all).
     `loss` is `auto` (cross-entropy for classes, mean squared error else) or a
     `module:function` of (outputs, targets) with mean reduction.
     """
@@ -61,6 +62,7 @@ class TaskPlan:
     loss: str = "auto"
     training: Training = field(default_factory=Training)
     moments: tuple[str, ...] = ("start",)
+    attacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

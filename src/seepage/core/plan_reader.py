@@ -140,6 +140,13 @@ class _Reader:
         for i, task in enumerate(plan.tasks):
             if names.index(task.name) != i:
                 raise self.fail(("tasks", i, "name"), f"two tasks are called {task.name!r}")
+            known = [a.name for a in plan.attacks] or list(cards("attacks"))
+            for name in task.attacks:
+                if name not in known:
+                    raise self.fail(
+                        ("tasks", i, "attacks"),
+                        f"{name!r} is not among the plan's attacks{nearest(name, known)}",
+                    )
             for moment in task.moments:
                 if moment not in MOMENTS:
                     raise self.fail(
@@ -192,5 +199,6 @@ def _as_toml(value: Any) -> Any:
     """Undo `to_json`: a component's settings stand beside its name in TOML."""
     if isinstance(value, Mapping):
         table = {str(k): _as_toml(v) for k, v in value.items()}
-        return {**table, **table.pop("settings")} if "settings" in table else table
+        settings = table.pop("settings", {})
+        return {**table, **settings}
     return [_as_toml(v) for v in value] if isinstance(value, list | tuple) else value

@@ -68,6 +68,8 @@ def utility_rows(utility: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
     >>> utility_rows({"undefended": {"digits": {"test": 0.9}}, "defended": {"digits": {}}})
     [('digits · test', '0.9', '')]
+
+    A job's mapping with a `metric` is cut down to that metric.
     """
     flat = {kind: dict(_leaves(utility.get(kind, {}), ())) for kind in ("undefended", "defended")}
     names = list(dict.fromkeys([*flat["undefended"], *flat["defended"]]))
@@ -77,6 +79,9 @@ def utility_rows(utility: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> list[tuple[str, str]]:
+    if isinstance(value, Mapping) and "metric" in value:
+        metric = value["metric"]
+        value = {f"{metric}, held out": value.get("test"), f"{metric}, trained on": value["train"]}
     if isinstance(value, Mapping):
         return [leaf for k, v in value.items() for leaf in _leaves(v, (*path, str(k)))]
     return [(" · ".join(path), f"{value:.4g}" if isinstance(value, int | float) else str(value))]

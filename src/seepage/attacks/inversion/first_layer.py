@@ -48,6 +48,13 @@ class FirstLayer:
             flat = flat.clamp(*value_range)
         return flat.float().view(len(flat), *self.input_shape)
 
+    def directions(self, inputs: Tensor) -> Tensor:
+        """Return the rows [x | 1] (or x) in float64 for inputs `[k, *shape]`, `[k, n (+ 1)]`."""
+        flat = inputs.flatten(1).double()
+        if self.bias is None:
+            return flat
+        return torch.cat([flat, torch.ones_like(flat[:, :1])], dim=1)
+
     def active(self, directions: Tensor) -> Tensor:
         """Return which neurons pass a gradient back for each direction, `[k, m]` bool."""
         inputs = self.records(directions, None)

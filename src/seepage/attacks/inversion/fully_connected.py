@@ -18,15 +18,21 @@ from typing import TYPE_CHECKING
 import torch
 
 from ...core.claims import Reconstruction
-from ...core.views import BatchSize
+from ...core.views import AuxiliaryData
 from .first_layer import FirstLayer, first_layer
-from .linear_leak import Leak, leak
-from .observed import contributors, observed_gradient
+from .linear_leak import Leak, leak, verify
+from .low_rank import LowRank, low_rank
+from .observed import observed_gradient, observed_records
+from .patterns import PatternProblem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
-    from ...core.views import AggregateView, JobFacts, UpdateView
+    from ...core.views import AggregateView, HistoryView, UpdateView
+
+_JITTER, _REFIT_STEPS = 0.3, 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,48 +44,90 @@ class FullyConnected:
     starts : descents a pass, in the search for sparse columns
     passes : passes at most; later ones run only while columns are missing
     largest_search : search for sparse columns up to this many records; beyond it, agreement only
+    refits : starts of the pattern fit, which runs where the search left records unproved
     """
 
     starts: int = 512
     passes: int = 5
     largest_search: int = 24
+    refits: int = 4
 
-    def __call__(
-        self, view: UpdateView | AggregateView, rng: torch.Generator
-    ) -> Reconstruction:
+    def __call__(self, view: UpdateView | AggregateView, rng: torch.Generator) -> Reconstruction:
         """Return up to as many records as stand behind the update, the surest first."""
-        size = view.fact(BatchSize)
-        records = size.value * contributors(view) * view.job.local_steps if size else 0
-        return invert(self, first_layer(view), observed_gradient(view), records, view.job, rng)
+        layer, gradient = first_layer(view), observed_gradient(view)
+        return self.invert(view, layer, gradient, observed_records(view), rng)
+
+    def invert(
+        self,
+        view: UpdateView | AggregateView | HistoryView,
+        layer: FirstLayer,
+        gradient: Mapping[str, Tensor],
+        records: int,
+        rng: torch.Generator,
+    ) -> Reconstruction:
+        """Return what `gradient` says of the layer's inputs; `records` 0: as many as stand out."""
+        matrix = layer.joined(gradient)
+        limit = records or min(matrix.shape) - 1
+        parts = low_rank(matrix, limit)
+        found = leak(
+            parts,
+            matrix,
+            limit,
+            layer.active,
+            rng,
+            starts=self.starts,
+            passes=self.passes,
+            largest_search=self.largest_search,
+        )
+        count = records or parts.rank
+        if self.refits and not bool(found.proved.all()) and count <= self.largest_search:
+            found = self._refit(view, layer, matrix, parts, found, count, rng)
+        return Reconstruction(
+            inputs=layer.records(found.directions, view.job.value_range),
+            objective=found.residual,
+            note=_note(found, layer),
+        )
+
+    def _refit(
+        self,
+        view: UpdateView | AggregateView | HistoryView,
+        layer: FirstLayer,
+        matrix: Tensor,
+        parts: LowRank,
+        found: Leak,
+        count: int,
+        rng: torch.Generator,
+    ) -> Leak:
+        """Fit `count` records by their patterns, from what was proved and the auxiliary data."""
+        problem = PatternProblem(matrix, layer, view.job.value_range)
+        starts = [found.directions]
+        held = view.fact(AuxiliaryData)
+        if held is not None:
+            known, atoms = found.directions[found.fits], layer.directions(held.inputs)
+            jitters = [0.0] + [_JITTER] * (self.refits - 1)
+            starts += [problem.pursue(known, atoms, count, jitter, rng) for jitter in jitters]
+        refit = min((problem.descend(s, _REFIT_STEPS) for s in starts), key=lambda r: r.residual)
+        fits, _ = verify(parts, refit.directions, layer.active)
+        if bool(fits.all()):
+            return Leak(refit.directions, fits, fits, refit.residual)
+        exact = found.directions[found.proved]
+        directions = torch.cat([exact, _others(refit.directions, exact)])
+        proved = torch.arange(len(directions)) < len(exact)
+        return Leak(directions, proved, proved, refit.residual)
 
 
-def invert(
-    attack: FullyConnected,
-    layer: FirstLayer,
-    gradient: dict[str, Tensor],
-    records: int,
-    job: JobFacts,
-    rng: torch.Generator,
-) -> Reconstruction:
-    """Return what `gradient` says of the layer's inputs; `records` 0: as many as stand out."""
-    matrix = layer.joined(gradient)
-    found = leak(
-        matrix,
-        records or min(matrix.shape) - 1,
-        layer.active,
-        rng,
-        starts=attack.starts,
-        passes=attack.passes,
-        largest_search=attack.largest_search,
-    )
-    return Reconstruction(
-        inputs=layer.records(found.directions, job.value_range),
-        objective=found.residual,
-        note=_note(found, layer),
-    )
+def _others(directions: Tensor, known: Tensor) -> Tensor:
+    """Return `directions` `[k, n]` without the one nearest to each of `known` `[j, n]`."""
+    if not len(known):
+        return directions
+    unit = torch.nn.functional.normalize(directions, dim=1)
+    nearest = (torch.nn.functional.normalize(known, dim=1) @ unit.T).abs().argmax(dim=1)
+    keep = torch.ones(len(directions), dtype=torch.bool)
+    keep[nearest] = False
+    return directions[keep]
 
 
 def _note(found: Leak, layer: FirstLayer) -> str:
-    corroborated, total = int(found.corroborated.sum()), len(found.corroborated)
-    text = f"{corroborated} of {total} corroborated by neurons that agree beyond chance"
+    proved, total = int(found.proved.sum()), len(found.proved)
+    text = f"{proved} of {total} corroborated by the activation patterns of their neurons"
     return text if layer.has_bias else f"{text}; no bias: the scale of each is a guess"

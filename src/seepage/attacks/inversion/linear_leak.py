@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .agreement import agreeing_rows
-from .low_rank import LowRank, low_rank
+from .low_rank import LowRank
 from .sparse_columns import sparse_columns
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LARGEST_VERIFIED = 64
+_CLEAR = 10.0
+_ALL_EXPLAINED = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,16 +28,19 @@ class Leak:
     Fields
     ------
     directions : rows [x | 1] up to scale, `[k, n]`, the surest first
-    corroborated : which of them neurons agree on beyond chance, `[k]` bool
+    fits : which of them have the activation pattern of a record, `[k]` bool
+    proved : which of them are exact as well: neurons agree on them, or all fit, `[k]` bool
     residual : share of the gradient that the directions leave unexplained, in [0, 1]
     """
 
     directions: Tensor
-    corroborated: Tensor
+    fits: Tensor
+    proved: Tensor
     residual: float
 
 
 def leak(
+    parts: LowRank,
     matrix: Tensor,
     limit: int,
     active: Callable[[Tensor], Tensor],
@@ -47,23 +52,22 @@ def leak(
 ) -> Leak:
     """Return up to `limit` directions behind a gradient A = D X, `matrix` `[m, n]`.
 
-    `active` says which of the m neurons an input turns on: a sparse column that fits its
-    own record's pattern is corroborated.
+    `parts` is its low rank; `active` says which of the m neurons an input turns on.
     """
-    parts = low_rank(matrix, limit)
     agreed, support = agreeing_rows(matrix, parts.noise)
     solved = parts.basis
     if 1 < parts.rank <= largest_search and parts.rank < matrix.shape[1]:
         solved = _solve(parts, active, rng, starts, passes)
-    directions = torch.cat([solved, agreed])
-    sure = torch.cat([torch.zeros(len(solved), dtype=torch.bool), support > 2])
+    directions = torch.cat([agreed, solved])
+    fits = torch.cat([support > 2, torch.zeros(len(solved), dtype=torch.bool)])
     if parts.rank <= _LARGEST_VERIFIED:
-        sure, _ = _verify(parts, directions, active)
-    sure = sure | (limit == 1)
-    order = torch.argsort((~sure).to(torch.int64), stable=True)
-    directions, sure = directions[order], sure[order]
-    kept = _distinct(directions)[:limit]
-    return Leak(directions[kept], sure[kept], _residual(matrix, directions[kept]))
+        fits, _ = verify(parts, directions, active)
+    residual = _residual(matrix, directions)
+    exact = fits[len(agreed) :].all() | torch.tensor(limit == 1 and residual < _ALL_EXPLAINED)
+    proved = torch.cat([fits[: len(agreed)], exact.expand(len(solved))])
+    order = torch.argsort(-(2 * proved.to(torch.int64) + fits), stable=True)
+    kept = order[_distinct(directions[order])][:limit]
+    return Leak(directions[kept], fits[kept], proved[kept], residual)
 
 
 def _solve(
@@ -75,11 +79,11 @@ def _solve(
 ) -> Tensor:
     """Return directions X = Q^-1 R `[r, n]` for the sparse columns Q that could be found.
 
-    Where a direction passes `_verify`, its pattern gives its own column better than the
+    Where a direction passes `verify`, its pattern gives its own column better than the
     search did, which may mend other directions: repeat while that is so.
     """
     length = parts.rows.norm(dim=1)
-    clear = length > max(100 * parts.noise * parts.rank**0.5, 1e-9 * float(length.max()))
+    clear = length > max(_CLEAR * parts.noise * parts.rank**0.5, 1e-9 * float(length.max()))
     if int(clear.sum()) < 4 * parts.rank:
         clear = length >= length.sort().values[-min(len(length), 16 * parts.rank)]
     found = sparse_columns(parts.rows[clear], parts.noise, rng, starts=starts, passes=passes)
@@ -87,7 +91,7 @@ def _solve(
     verified = 0
     for _ in range(4):
         directions = torch.linalg.solve(q, parts.basis)
-        fits, columns = _verify(parts, directions, active)
+        fits, columns = verify(parts, directions, active)
         if int(fits.sum()) <= verified:
             break
         verified = int(fits.sum())
@@ -98,7 +102,7 @@ def _solve(
     return torch.linalg.solve(q, parts.basis)
 
 
-def _verify(
+def verify(
     parts: LowRank, directions: Tensor, active: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Return which directions `[k, n]` are proved `[k]`, and the column of Q each implies `[r, k]`.
@@ -117,9 +121,10 @@ def _verify(
     vanish = values[:, 0] < noise**2 * count
     alone = values[:, 1] > 100 * values[:, 0].clamp_min(0) if parts.rank > 1 else vanish
     live = on & (rows.norm(dim=1) > 100 * noise)
+    heard = (live.sum(dim=1) > parts.rank + 1) & (count > parts.rank + 1)
     over = (live & ((q @ rows.T).abs() < noise)).sum(dim=1)
     complete = over <= 1 + live.sum(dim=1) // 50
-    return vanish & alone & complete & (count > parts.rank + 1), q.T
+    return vanish & alone & complete & heard, q.T
 
 
 def _completed(q: Tensor) -> Tensor:

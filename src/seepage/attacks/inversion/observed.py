@@ -49,6 +49,15 @@ def observed_batch_size(view: UpdateView | AggregateView) -> int:
     return size.value * contributors(view)
 
 
+def observed_records(view: UpdateView | AggregateView) -> int:
+    """Return the most records that an update can rest on: the batches of all local steps.
+
+    0 where the observer does not know the batch size.
+    """
+    size = view.fact(BatchSize)
+    return size.value * contributors(view) * view.job.local_steps if size else 0
+
+
 def contributors(view: UpdateView | AggregateView) -> int:
     """Return how many clients stand behind an update: 1, or the aggregate's contributors."""
     return view.contributors if isinstance(view, AggregateView) else 1

@@ -10,6 +10,12 @@ arXiv 2402.06289), the target's z-score against the others is
 
 and a candidate's score is the mean of z over the rounds. The tail probability Phi(z) orders
 candidates alike in one round, but rounds to 1 and would tie those of highest score.
+
+With few other clients a candidate's own variance v is mostly chance, and a small one makes
+non-members stand out. So it is pooled with the mean variance of all candidates, as in
+Smyth 2004 (doi 10.2202/1544-6115.1027):
+
+    (d v + pooling * mean v) / (d + pooling),  d = others - 1
 """
 
 from __future__ import annotations
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
 FEWEST_CLIENTS = 3
 """Clients in a round without which the others have no standard deviation."""
 
+_LEAST_DEVIATION = 1e-6
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FedMIA:
@@ -39,10 +47,11 @@ class FedMIA:
 
     Fields
     ------
-    floor : least standard deviation of the others' cosines, above 0
+    pooling : degrees of freedom that the variance pooled over candidates counts for, >= 0;
+        0 leaves each candidate its own variance
     """
 
-    floor: float = 1e-6
+    pooling: float = 4.0
 
     def __call__(self, view: HistoryView, rng: torch.Generator) -> MembershipScores:  # noqa: ARG002
         """Return a score for each candidate, `[n]`.
@@ -55,7 +64,7 @@ class FedMIA:
             if view.client not in seen.updates or len(seen.updates) < FEWEST_CLIENTS:
                 continue
             found = gradient_dots(view.model, view.loss, candidates, seen)
-            scores.append(z_scores(found.cosines(), found.clients.index(view.client), self.floor))
+            scores.append(z_scores(found.cosines(), found.clients.index(view.client), self.pooling))
         if not scores:
             raise NotApplicableError(
                 f"no round shows client {view.client} and two others to hold it against"
@@ -63,11 +72,14 @@ class FedMIA:
         return MembershipScores(scores=torch.stack(scores).mean(0))
 
 
-def z_scores(cosines: Tensor, target: int, floor: float) -> Tensor:
+def z_scores(cosines: Tensor, target: int, pooling: float) -> Tensor:
     """Return how many standard deviations column `target` of `[n, k]` is above the others.
 
-    >>> z_scores(torch.tensor([[4.0, 0.0, 2.0]]), 0, 1e-6)
+    >>> z_scores(torch.tensor([[4.0, 0.0, 2.0]]), 0, 0.0)
     tensor([2.1213])
     """
     others = torch.cat([cosines[:, :target], cosines[:, target + 1 :]], dim=1)
-    return (cosines[:, target] - others.mean(1)) / others.std(1).clamp_min(floor)
+    freedom = others.shape[1] - 1
+    variance = others.var(1)
+    variance = (freedom * variance + pooling * variance.mean()) / (freedom + pooling)
+    return (cosines[:, target] - others.mean(1)) / variance.sqrt().clamp_min(_LEAST_DEVIATION)

@@ -1,0 +1,150 @@
+"""The labels of a batch from the gradient of the last linear layer.
+
+With cross-entropy the gradient of a record's logits is p - e_y: its probabilities, less 1
+at its label. It is what the record adds to the bias gradient of the last layer. For one
+record the label is the only negative entry (iDLG: Zhao, Mopuri & Bilen 2020, arXiv
+2001.02610). For a batch of B, B times the bias gradient is sum_i p_i - counts, so that a
+guess of the probabilities gives the counts (LLG: Wainakh et al. 2022, arXiv 2105.09369;
+Geng et al. 2021, arXiv 2110.09074). The attacker takes what a record of each class adds on
+average from records like the victims', run through the model, and solves for the likeliest
+whole counts (`counting.py`); without such records it runs noise. Without a bias, the weight
+gradient along the mean feature stands in for it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ...core.claims import AttributeGuess
+from ...core.errors import NotApplicableError
+from ...core.views import AggregateView, AuxiliaryData, BatchSize, UpdateView
+from ..layers import LayerRun, layer_runs, parameter_name
+from .counting import ClassGradients
+
+if TYPE_CHECKING:
+    from ...core.views import Loss
+
+_MOST_REFERENCES = 512
+_STAND_INS = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelCounts:
+    """Guesses the labels of the batch behind an update. It has no hyper-parameters."""
+
+    def __call__(self, view: UpdateView | AggregateView, rng: torch.Generator) -> AttributeGuess:  # noqa: ARG002
+        """Return a label for each record of a local step, over all contributors.
+
+        Raises `NotApplicableError` where the batch size is not known, or as
+        `recover_labels` does.
+        """
+        size = view.fact(BatchSize)
+        if size is None:
+            raise NotApplicableError("the batch size is not known to this observer")
+        contributors = view.contributors if isinstance(view, AggregateView) else 1
+        values = recover_labels(view, size.value * contributors)
+        return AttributeGuess(attribute="label", values=values)
+
+
+def recover_labels(view: UpdateView | AggregateView, batch_size: int) -> Tensor:
+    """Return the likeliest labels of `batch_size` records, int64 `[batch_size]`, ascending.
+
+    The gradient is taken as the mean over these records. Raises `NotApplicableError` for
+    regression, for a model whose last layer with parameters is not linear with an output
+    for each class, or where the update does not hold that layer or is not finite.
+    """
+    classes = view.job.classes
+    if classes < 2:
+        raise NotApplicableError("the job is a regression: its records have no class labels")
+    if batch_size < 1:
+        raise NotApplicableError(f"a batch of {batch_size} records has no labels")
+    inputs, targets, frequency = _references(view)
+    head, gradients = _logit_gradients(view.model, view.loss, inputs, targets, classes)
+    weight, bias = _observed(view, head)
+    if batch_size == 1 and (bias is not None or classes > 2):
+        # Rows of the weight gradient add up to 0, and all others lie against the label's.
+        signal = bias if bias is not None else -weight.norm(dim=1)
+        return signal.argmin()[None]
+    if bias is None:
+        mean = head.input.mean(0)
+        mean = mean / mean.square().sum().clamp_min(torch.finfo(mean.dtype).tiny)
+        gradients, bias = gradients * (head.input @ mean)[:, None], weight @ mean
+    total = bias * batch_size
+    least = torch.zeros(classes, dtype=torch.int64)
+    others = gradients.scatter(1, targets[:, None], 0.0)
+    present = total < -1e-6 * total.abs().max()
+    if not view.defenses and bool((others >= 0).all()) and int(present.sum()) <= batch_size:
+        least = present.long()
+    known = ClassGradients.of(gradients, targets, frequency)
+    return torch.arange(classes).repeat_interleave(known.counts(total, batch_size, least))
+
+
+def _references(view: UpdateView | AggregateView) -> tuple[Tensor, Tensor, Tensor]:
+    """Return inputs `[n, *shape]` and labels `[n]` of every class, and class frequencies.
+
+    A class without auxiliary records is stood in for by other inputs with its label.
+    """
+    known = view.fact(AuxiliaryData)
+    classes = view.job.classes
+    if known is None or not len(known.targets):
+        inputs, targets = _noise(view), torch.empty(0, dtype=torch.int64)
+        held = inputs[:0]
+    else:
+        step = math.ceil(len(known.targets) / _MOST_REFERENCES)
+        inputs, targets = known.inputs[::step], known.targets[::step].long()
+        held = inputs
+    tally = torch.bincount(targets, minlength=classes)
+    missing = torch.nonzero(tally == 0).flatten()
+    some = inputs[:_STAND_INS]
+    inputs = torch.cat([held, *[some for _ in missing]])
+    targets = torch.cat([targets, missing.repeat_interleave(len(some))])
+    return inputs, targets, (tally + 1) / (tally + 1).sum()
+
+
+def _noise(view: UpdateView | AggregateView) -> Tensor:
+    """Return noise in the range of the inputs, the same at each call: it is no secret."""
+    rng = torch.Generator().manual_seed(0)
+    like = next(view.model.parameters())
+    noise = torch.rand(_STAND_INS, *view.job.input_shape, generator=rng).to(like.dtype)
+    low, high = view.job.value_range or (-1.0, 1.0)
+    return low + (high - low) * noise
+
+
+def _logit_gradients(
+    model: nn.Module, loss: Loss, inputs: Tensor, targets: Tensor, classes: int
+) -> tuple[LayerRun, Tensor]:
+    """Return the run of the last layer, and each record's gradient of its output, `[n, classes]`.
+
+    They come from the loss itself, so that label smoothing is accounted for.
+    """
+    runs, outputs = layer_runs(model, inputs)
+    head = runs[-1] if runs else None
+    if head is None or not isinstance(head.module, nn.Linear) or head.output.ndim != 2:
+        layer = "none" if head is None else type(head.module).__name__
+        raise NotApplicableError(
+            f"the last layer with parameters is {layer}; labels are read off an nn.Linear"
+        )
+    if head.output.shape[1] != classes:
+        raise NotApplicableError(
+            f"the last layer has {head.output.shape[1]} outputs for {classes} classes"
+        )
+    mean = torch.autograd.grad(loss(outputs, targets), head.output)[0]
+    return LayerRun(head.name, head.module, head.input.detach(), mean), mean * len(targets)
+
+
+def _observed(view: UpdateView | AggregateView, head: LayerRun) -> tuple[Tensor, Tensor | None]:
+    """Return the mean gradient of the last layer's weight, and of its bias where it has one."""
+    update = view.update if isinstance(view, UpdateView) else view.aggregate
+    step = -view.job.lr * view.job.local_steps
+    found = [update.get(parameter_name(head, leaf)) for leaf in ("weight", "bias")]
+    weight, bias = (None if u is None else u.detach() / step for u in found)
+    if weight is None:
+        raise NotApplicableError("the update does not hold the last layer's weight")
+    if not all(bool(g.isfinite().all()) for g in (weight, bias) if g is not None):
+        raise NotApplicableError("the update of the last layer is not finite")
+    return weight, bias
