@@ -35,6 +35,7 @@ INVERSION = (
         year=2018,
         parameters=(
             Parameter(name="largest_search", default=12, summary="search up to so many records"),
+            Parameter(name="refits", default=4, summary="starts of the fit, as fully-connected"),
         ),
         observers=_UPDATE_READERS,
         needs=(Capability.SEES_CLIENT_UPDATES, Capability.KNOWS_BATCH_SIZE),

@@ -95,12 +95,15 @@ def control_of(measured: Measured, metric: str, tolerance: float) -> Control:
         found = next((e for e in all_evidence if e.metric == metric), None)
         if found is None:
             continue
-        value = found.measure().value
+        measure = found.measure()
         chosen = Control(
             kind=kind,
-            value=value.value,
-            ci=value.interval(),
+            value=measure.value.value,
+            ci=measure.value.interval(),
             leaked=leaked(found, tolerance),
+            n=found.n,
+            null=measure.null.value,
+            prior=measure.prior.value,
         )
         if chosen.leaked:
             return chosen

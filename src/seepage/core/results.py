@@ -20,12 +20,18 @@ PASS, LEAK, INCONCLUSIVE, CLEAR = "pass", "leak", "inconclusive", "clear"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Control:
-    """The positive control of a finding: `kind` is `twin`, `planted` or `none`."""
+    """The positive control of a finding: `kind` is `twin`, `planted` or `none`.
+
+    `value` with `ci` (95 %) over `n` victims, beside its own null control and prior.
+    """
 
     kind: str
     value: float
     ci: tuple[float, float]
     leaked: bool
+    n: int = 0
+    null: float = 0.0
+    prior: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,18 +32,20 @@ class Averaged:
 
     Fields
     ------
-    largest_search : search for sparse columns up to this many records, as `fully-connected`
+    largest_search, refits : as of `fully-connected`
     """
 
     largest_search: int = 12
+    refits: int = 4
 
     def __call__(self, view: HistoryView, rng: torch.Generator) -> Reconstruction:
         """Return up to as many records as all the averaged batches hold."""
         gradient, rounds = mean_gradient(view)
         size = view.fact(BatchSize)
-        records = size.value * view.job.local_steps * rounds if size else 0
-        attack = FullyConnected(largest_search=self.largest_search)
-        return attack.invert(view, first_layer(view), gradient, records, rng)
+        batch = size.value * view.job.local_steps if size else 0
+        attack = FullyConnected(largest_search=self.largest_search, refits=self.refits)
+        layer = first_layer(view)
+        return attack.invert(view, layer, gradient, batch * rounds, rng, fewest=batch)
 
 
 def mean_gradient(view: HistoryView) -> tuple[dict[str, Tensor], int]:

@@ -16,6 +16,7 @@ import torch
 from ...core.claims import Reconstruction
 from ...core.errors import NotApplicableError
 from ..attribute.labels import recover_labels
+from .convolutions import small_convolutions
 from .observed import observed_batch_size, observed_gradient
 from .victim import Victim, flat
 
@@ -52,7 +53,8 @@ class DLG:
         for _ in range(self.restarts):
             x = torch.randn((records, *view.job.input_shape), generator=rng)
             y = _soft(view, records, rng) if labels is None else labels
-            objective = self._descend(victim, x, y, target, target_scale)
+            with small_convolutions(view.model, x):
+                objective = self._descend(victim, x, y, target, target_scale)
             if best is None or objective < best[0]:
                 best = (objective, x.detach(), y.detach())
         if best is None or best[0] == float("inf"):

@@ -1,4 +1,4 @@
-"""A model whose first layer is fully connected: its gradient, and which neurons an input turns on."""
+"""A fully connected first layer: its gradient, and which neurons an input turns on."""
 
 from __future__ import annotations
 
@@ -16,15 +16,26 @@ if TYPE_CHECKING:
 
     from ...core.views import AggregateView, HistoryView, UpdateView
 
+_SHIFT_ONE_STEP, _SHIFT_STEPS = 0.01, 0.05
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FirstLayer:
-    """A Linear that reads the flattened input `[n]` first; see `first_layer`."""
+    """A Linear that reads the flattened input `[n]` first; see `first_layer`.
+
+    Fields
+    ------
+    weight, bias : names of its parameters; no bias is None
+    model : the model that it is the first layer of
+    input_shape : shape of one input
+    shift : share of neurons that may switch on or off in the course of the local steps
+    """
 
     weight: str
     bias: str | None
     model: nn.Module
     input_shape: tuple[int, ...]
+    shift: float
 
     @property
     def has_bias(self) -> bool:
@@ -82,8 +93,10 @@ def first_layer(view: UpdateView | AggregateView | HistoryView) -> FirstLayer:
     if first.input.dim() != 2 or not torch.equal(first.input, inputs.flatten(1)):
         raise NotApplicableError("the first Linear does not read the flattened input itself")
     prefix = f"{first.name}." if first.name else ""
-    bias = None if first.module.bias is None else f"{prefix}bias"
-    return FirstLayer(f"{prefix}weight", bias, view.model, shape)
+    biased = "bias" in dict(first.module.named_parameters())
+    bias = f"{prefix}bias" if biased else None
+    shift = _SHIFT_ONE_STEP if view.job.local_steps == 1 else _SHIFT_STEPS
+    return FirstLayer(f"{prefix}weight", bias, view.model, shape, shift)
 
 
 def _away_from_zero(scale: Tensor) -> Tensor:

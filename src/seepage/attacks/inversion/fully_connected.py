@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     from ...core.views import AggregateView, HistoryView, UpdateView
 
-_JITTER, _REFIT_STEPS = 0.3, 30
+_JITTER, _REFIT_STEPS = 0.3, 60
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FullyConnected:
     """Analytic inversion of a fully connected first layer.
 
@@ -64,22 +64,28 @@ class FullyConnected:
         gradient: Mapping[str, Tensor],
         records: int,
         rng: torch.Generator,
+        *,
+        fewest: int | None = None,
     ) -> Reconstruction:
-        """Return what `gradient` says of the layer's inputs; `records` 0: as many as stand out."""
+        """Return what `gradient` says of the layer's inputs, up to `records` of them.
+
+        `records` 0: as many as stand out of the noise. Fits assume as many as stand out, but
+        `fewest` at least (None: `records`).
+        """
         matrix = layer.joined(gradient)
-        limit = records or min(matrix.shape) - 1
+        limit = records or None
         parts = low_rank(matrix, limit)
         found = leak(
             parts,
             matrix,
             limit,
-            layer.active,
+            layer,
             rng,
             starts=self.starts,
             passes=self.passes,
             largest_search=self.largest_search,
         )
-        count = records or parts.rank
+        count = max(parts.rank, records if fewest is None else fewest)
         if self.refits and not bool(found.proved.all()) and count <= self.largest_search:
             found = self._refit(view, layer, matrix, parts, found, count, rng)
         return Reconstruction(
@@ -107,11 +113,11 @@ class FullyConnected:
             jitters = [0.0] + [_JITTER] * (self.refits - 1)
             starts += [problem.pursue(known, atoms, count, jitter, rng) for jitter in jitters]
         refit = min((problem.descend(s, _REFIT_STEPS) for s in starts), key=lambda r: r.residual)
-        fits, _ = verify(parts, refit.directions, layer.active)
+        fits, _ = verify(parts, refit.directions, layer)
         if bool(fits.all()):
             return Leak(refit.directions, fits, fits, refit.residual)
         exact = found.directions[found.proved]
-        directions = torch.cat([exact, _others(refit.directions, exact)])
+        directions = torch.cat([exact, _others(refit.directions, exact)])[:count]
         proved = torch.arange(len(directions)) < len(exact)
         return Leak(directions, proved, proved, refit.residual)
 

@@ -17,6 +17,7 @@ import torch
 
 from ...core.claims import Reconstruction
 from ..attribute.labels import recover_labels
+from .convolutions import small_convolutions
 from .observed import observed_batch_size, observed_gradient
 from .total_variation import total_variation
 from .victim import Victim, flat
@@ -60,7 +61,8 @@ class InvertingGradients:
         best: tuple[float, Tensor] | None = None
         for _ in range(self.restarts):
             start = _start(view, records, rng)
-            found = self._descend(victim, start, labels, target, mask, view.job.value_range)
+            with small_convolutions(view.model, start):
+                found = self._descend(victim, start, labels, target, mask, view.job.value_range)
             if best is None or found[0] < best[0]:
                 best = found
         if best is None:

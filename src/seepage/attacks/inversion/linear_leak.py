@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,14 @@ from .low_rank import LowRank
 from .sparse_columns import sparse_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
+
+    from .first_layer import FirstLayer
 
 _LARGEST_VERIFIED = 64
 _CLEAR = 10.0
 _ALL_EXPLAINED = 1e-3
+_TRIMS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,8 +44,8 @@ class Leak:
 def leak(
     parts: LowRank,
     matrix: Tensor,
-    limit: int,
-    active: Callable[[Tensor], Tensor],
+    limit: int | None,
+    layer: FirstLayer,
     rng: torch.Generator,
     *,
     starts: int,
@@ -52,16 +54,17 @@ def leak(
 ) -> Leak:
     """Return up to `limit` directions behind a gradient A = D X, `matrix` `[m, n]`.
 
-    `parts` is its low rank; `active` says which of the m neurons an input turns on.
+    `parts` is its low rank, which is the limit where there is no other; `layer` says which of the m neurons an input turns on.
     """
+    limit = limit or parts.rank
     agreed, support = agreeing_rows(matrix, parts.noise)
     solved = parts.basis
     if 1 < parts.rank <= largest_search and parts.rank < matrix.shape[1]:
-        solved = _solve(parts, active, rng, starts, passes)
+        solved = _solve(parts, layer, rng, starts, passes)
     directions = torch.cat([agreed, solved])
     fits = torch.cat([support > 2, torch.zeros(len(solved), dtype=torch.bool)])
     if parts.rank <= _LARGEST_VERIFIED:
-        fits, _ = verify(parts, directions, active)
+        fits, _ = verify(parts, directions, layer)
     residual = _residual(matrix, directions)
     exact = fits[len(agreed) :].all() | torch.tensor(limit == 1 and residual < _ALL_EXPLAINED)
     proved = torch.cat([fits[: len(agreed)], exact.expand(len(solved))])
@@ -72,7 +75,7 @@ def leak(
 
 def _solve(
     parts: LowRank,
-    active: Callable[[Tensor], Tensor],
+    layer: FirstLayer,
     rng: torch.Generator,
     starts: int,
     passes: int,
@@ -91,7 +94,7 @@ def _solve(
     verified = 0
     for _ in range(4):
         directions = torch.linalg.solve(q, parts.basis)
-        fits, columns = verify(parts, directions, active)
+        fits, columns = verify(parts, directions, layer)
         if int(fits.sum()) <= verified:
             break
         verified = int(fits.sum())
@@ -102,29 +105,35 @@ def _solve(
     return torch.linalg.solve(q, parts.basis)
 
 
-def verify(
-    parts: LowRank, directions: Tensor, active: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, Tensor]:
+def verify(parts: LowRank, directions: Tensor, layer: FirstLayer) -> tuple[Tensor, Tensor]:
     """Return which directions `[k, n]` are proved `[k]`, and the column of Q each implies `[r, k]`.
 
     A record leaves its inactive neurons' rows to the others, so one q vanishes on all of
     those rows, up to noise, and on no other: the rows of a wrong pattern have full rank,
-    or leave zeros over.
+    or leave zeros over. A share `layer.shift` of the rows may differ.
     """
     rows, noise = parts.rows, 3 * parts.noise
-    on = active(directions)
+    on = layer.active(directions)
+    off = (~on).to(rows.dtype)
     outer = (rows[:, :, None] * rows[:, None, :]).flatten(1)
-    normal = ((~on).to(rows.dtype) @ outer).view(-1, parts.rank, parts.rank)
-    values, vectors = torch.linalg.eigh(normal)
-    q = vectors[:, :, 0]
+    q = torch.linalg.eigh(_normal(off, outer))[1][:, :, 0]
+    for _ in range(_TRIMS):
+        weights = off / ((q @ rows.T).square() + noise**2)
+        q = torch.linalg.eigh(_normal(weights, outer))[1][:, :, 0]
+    zero = (q @ rows.T).abs() < noise
+    values = torch.linalg.eigvalsh(_normal(off * zero, outer))
     count = (~on).sum(dim=1)
-    vanish = values[:, 0] < noise**2 * count
+    vanish = (zero & ~on).sum(dim=1) >= (1 - layer.shift) * count
     alone = values[:, 1] > 100 * values[:, 0].clamp_min(0) if parts.rank > 1 else vanish
     live = on & (rows.norm(dim=1) > 100 * noise)
+    complete = (live & zero).sum(dim=1) <= 1 + layer.shift * live.sum(dim=1)
     heard = (live.sum(dim=1) > parts.rank + 1) & (count > parts.rank + 1)
-    over = (live & ((q @ rows.T).abs() < noise)).sum(dim=1)
-    complete = over <= 1 + live.sum(dim=1) // 50
     return vanish & alone & complete & heard, q.T
+
+
+def _normal(weights: Tensor, outer: Tensor) -> Tensor:
+    rank = math.isqrt(outer.shape[1])
+    return (weights @ outer).view(-1, rank, rank)
 
 
 def _completed(q: Tensor) -> Tensor:

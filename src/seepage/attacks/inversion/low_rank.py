@@ -31,17 +31,20 @@ class LowRank:
         return len(self.basis)
 
 
-def low_rank(matrix: Tensor, limit: int) -> LowRank:
+def low_rank(matrix: Tensor, limit: int | None) -> LowRank:
     """Return the part of `matrix` `[m, n]` that stands out of its own noise, 1 <= r <= limit.
 
     A singular value stands out where it exceeds 1.5 times the edge that noise alone
     reaches, sigma (sqrt(m) + sqrt(n)) (Marchenko & Pastur 1967). Where `limit` leaves no
-    singular value over, noise is taken to be that of float32.
+    singular value over, noise is taken to be that of float32. Without a limit, up to half
+    of the singular values can stand out.
     """
     m, n = matrix.shape
     u, s, v = torch.linalg.svd(matrix, full_matrices=False)
     edge = m**0.5 + n**0.5
     rounding = _FLOAT32 * float(s[0]) / edge
+    if limit is None:
+        limit = max(1, int((s > 1e-12 * s[0]).sum()) // 2)
     rank, noise = len(s), rounding
     if limit < len(s):
         for rank in range(limit, 0, -1):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from .first_layer import FirstLayer
 
+_SETTLED = 1e-5
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PatternFit:
@@ -38,13 +40,17 @@ class PatternProblem:
     value_range: tuple[float, float] | None
 
     def descend(self, start: Tensor, steps: int) -> PatternFit:
-        """Alternate from `start` `[k, n]` and return where it ends."""
+        """Alternate from `start` `[k, n]` until it settles, `steps` times at most."""
         x = self._inside(start)
         for _ in range(steps):
             d = self._columns(x, self.layer.active(x))
             gram = d.T @ d
             ridge = (1e-9 * gram.diagonal().mean() + 1e-300) * torch.eye(len(x), dtype=x.dtype)
-            x = self._inside(torch.linalg.solve(gram + ridge, d.T @ self.matrix))
+            moved = self._inside(torch.linalg.solve(gram + ridge, d.T @ self.matrix))
+            settled = float((moved - x).norm()) < _SETTLED * float(x.norm())
+            x = moved
+            if settled:
+                break
         rest = self.matrix - self._columns(x, self.layer.active(x)) @ x
         return PatternFit(x, float(rest.norm() / self.matrix.norm().clamp_min(1e-300)))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _FLOOR = 1e-6  # relative error of arithmetic that no noise estimate sees
-_AS_SPARSE = 0.7
+_AS_SPARSE = 0.6
 _START, _DECAY, _STEPS, _MERGE = 0.6, 0.85, 50, 25
 
 
