@@ -63,8 +63,12 @@ def test_a_job_without_defenses_leaks_and_stdout_is_the_result(tmp_path: Path) -
     assert [f["seconds"] for f in json.loads(again.stdout)["findings"]] == [finding["seconds"]]
     replayed = seepage("replay", finding["id"], "--run", "run", cwd=tmp_path)
     assert replayed.returncode == 0, replayed.stderr
-    for name in ("json", "html", "junit", "sarif", "md"):
-        assert seepage("report", "run", "--format", name, cwd=tmp_path).returncode == 0
+    code = (
+        "import sys\nfrom seepage.cli.main import run\n"
+        "assert run(['report', 'run', '--format', 'json,html,junit,sarif,md']) == 0\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     other = seepage("audit", "plan.toml", "--seed", "1", "--out", "run", cwd=tmp_path)
     assert other.returncode == 2
     assert "another run" in one_line(other)

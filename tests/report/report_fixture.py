@@ -115,6 +115,10 @@ def _odd(blunt: Finding) -> tuple[Finding, ...]:
         reason="100.0% of the victims' labels are recovered; without the view 11.0%: a gain "
         "above the tolerated 5%",
     )
+    return (broken, accepted, *_uncounted(blunt))
+
+
+def _uncounted(blunt: Finding) -> tuple[Finding, ...]:
     ungated = replace(
         BASE,
         id="digits/honest-server/inverting-gradients/start/psnr",
@@ -139,7 +143,7 @@ def _odd(blunt: Finding) -> tuple[Finding, ...]:
         reason=HOSTILE,
         control=Control(kind="none", value=0.0, ci=(0.0, 1.0), leaked=False),
     )
-    return (broken, accepted, ungated, hostile)
+    return (ungated, hostile)
 
 
 def records() -> tuple[EpsilonRecord, ...]:

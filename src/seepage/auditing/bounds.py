@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import ceil
+
 from ..accounting.api import success_bound
 from ..accounting.bounds import Profile
 from ..core.privacy import EpsilonRecord, Exposure
 from ..core.threat import Observer
 from .cells import Job, Measured
 from .evidence import FPR_OF
+from .views import ROUNDS_TOGETHER
 
 BOUNDED = ("identification_rate", "auc", *FPR_OF)
 _STRENGTH = list(Observer)
 
 
 def bounds(measured: Measured, job: Job, exposure: Exposure) -> dict[str, float]:
-    """Return by metric the least bound of the defenses that cover this cell's observer."""
+    """Return by metric the least bound of the defenses that cover this cell's observer.
+
+    A record behind several rounds together is known to be in one of all their steps, so
+    those count as the steps of one round.
+    """
     found: dict[str, float] = {}
+    if measured.cell.view == "history" and measured.cell.attack.claims != "membership":
+        exposure = replace(
+            exposure,
+            rounds=ceil(exposure.rounds / ROUNDS_TOGETHER),
+            local_steps=exposure.local_steps * ROUNDS_TOGETHER,
+        )
     profiles = [
         defense.profile(exposure)
         for defense in job.defenses

@@ -138,7 +138,7 @@ def _finding(
         LEAK if leaks or broken else CLEAR if bounded and case.control.leaked else INCONCLUSIVE
     )
     name = f"{cell.id}/{evidence.metric}"
-    reason = _reason(case, verdict, bounded=bounded, tolerance=gate.tolerance)
+    reason = _reason(case, verdict, tolerance=gate.tolerance)
     if broken:
         reason = (
             f"the lower limit {low:.1%} is above {bound:.1%}, the most that the claimed guarantee "
@@ -174,7 +174,7 @@ def _finding(
     )
 
 
-def _reason(case: _Case, verdict: str, *, bounded: bool, tolerance: float) -> str:
+def _reason(case: _Case, verdict: str, *, tolerance: float) -> str:
     value, baseline = case.measure.value.value, case.measure.baseline.value
     plain = _PLAIN.get(case.evidence.metric, f"is the {case.evidence.metric}")
     seen = f"{value:.1%} {plain}; without the view {baseline:.1%}"
@@ -187,5 +187,6 @@ def _reason(case: _Case, verdict: str, *, bounded: bool, tolerance: float) -> st
             f"{seen}, but no positive control leaked ({case.control.kind}: "
             f"{case.control.value:.1%}): this attack, so tuned, shows nothing"
         )
-    why = "it is small, but not beyond doubt" if not bounded else "it may be chance"
-    return f"{seen}: {why} with {case.evidence.units} independent draws"
+    small = case.measure.gain.value <= tolerance
+    why = "a small gain, but not surely so" if small else "a gain, but it may be chance"
+    return f"{seen}: {why}, with {case.evidence.units} independent draws"

@@ -59,14 +59,14 @@ def audit(
         raise RuntimeError("an audit's result must have a folder")
     for known in wanted:
         result.save(result.folder / f"report{known.parameters[0].default}")
-    if as_json:
-        click.echo((result.folder / "result.json").read_text(), nl=False)
-    else:
-        from rich.console import Console
+    from ..report.table import print_result
+    from .terminal import Terminal, until_closed
 
-        from ..report.table import print_result
-
-        print_result(result, Console())
+    with until_closed():
+        if as_json:
+            click.echo((result.folder / "result.json").read_text(), nl=False)
+        else:
+            print_result(result, Terminal())
     code = EXITS[result.verdict]
     return 0 if fail_on == "leak" and result.verdict == "inconclusive" else code
 

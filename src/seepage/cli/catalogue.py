@@ -33,23 +33,21 @@ def list_(kind: str | None, as_json: bool) -> None:
         content = {k: cards_json(k, catalogue(k)) for k in kinds}
         dump(content[kind] if kind else content)
         return
-    from rich.console import Console
-
     from ..report.table import print_cards
+    from .terminal import Terminal
 
     for k in kinds:
-        print_cards(k, catalogue(k), Console())
+        print_cards(k, catalogue(k), Terminal())
 
 
 @click.command()
 @click.argument("name")
 def show(name: str) -> None:
     """Show the card of one attack, defense, observer, dataset, model or plan."""
-    from rich.console import Console
-
     from ..report.table import print_card
+    from .terminal import Terminal
 
     known = {n: c for kind in KINDS for n, c in catalogue(kind).items()}
     if name not in known:
         raise UsageError(f"nothing is called {name!r}{nearest(name, known)}")
-    print_card(known[name], Console())
+    print_card(known[name], Terminal())

@@ -28,9 +28,8 @@ def report(run: str, formats: str, out: Path | None) -> None:
 @click.argument("after", type=click.Path())
 def compare(before: str, after: str) -> None:
     """Show what changed between two finished runs."""
-    from rich.console import Console
-
     from ..report.compare import compare as compare_results
     from ..report.compare import print_comparison
+    from .terminal import Terminal
 
-    print_comparison(compare_results(load_result(before), load_result(after)), Console())
+    print_comparison(compare_results(load_result(before), load_result(after)), Terminal())

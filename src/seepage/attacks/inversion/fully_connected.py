@@ -74,7 +74,7 @@ class FullyConnected:
         """
         matrix = layer.joined(gradient)
         limit = records or None
-        parts = low_rank(matrix, limit)
+        parts = low_rank(matrix, limit if fewest is None else None)
         found = leak(
             parts,
             matrix,

@@ -54,23 +54,35 @@ def leak(
 ) -> Leak:
     """Return up to `limit` directions behind a gradient A = D X, `matrix` `[m, n]`.
 
-    `parts` is its low rank, which is the limit where there is no other; `layer` says which of the m neurons an input turns on.
+    `parts` is its low rank, which is the limit where there is no other; `layer` says
+    which of the m neurons an input turns on.
     """
     limit = limit or parts.rank
-    agreed, support = agreeing_rows(matrix, parts.noise)
     solved = parts.basis
     if 1 < parts.rank <= largest_search and parts.rank < matrix.shape[1]:
         solved = _solve(parts, layer, rng, starts, passes)
+    verifiable = parts.rank <= _LARGEST_VERIFIED
+    fits = _none_of(solved)
+    if verifiable:
+        fits, _ = verify(parts, solved, layer)
+    residual = _residual(matrix, solved)
+    if bool(fits.all()) or (limit == 1 and residual < _ALL_EXPLAINED):
+        fits = ~_none_of(solved)
+        return Leak(solved, fits, fits, residual)
+    agreed, support = agreeing_rows(matrix, parts.noise)
+    exact = support > 2
+    if verifiable and len(agreed):
+        exact, _ = verify(parts, agreed, layer)
     directions = torch.cat([agreed, solved])
-    fits = torch.cat([support > 2, torch.zeros(len(solved), dtype=torch.bool)])
-    if parts.rank <= _LARGEST_VERIFIED:
-        fits, _ = verify(parts, directions, layer)
-    residual = _residual(matrix, directions)
-    exact = fits[len(agreed) :].all() | torch.tensor(limit == 1 and residual < _ALL_EXPLAINED)
-    proved = torch.cat([fits[: len(agreed)], exact.expand(len(solved))])
+    fits = torch.cat([exact, fits])
+    proved = torch.cat([exact, _none_of(solved)])
     order = torch.argsort(-(2 * proved.to(torch.int64) + fits), stable=True)
     kept = order[_distinct(directions[order])][:limit]
     return Leak(directions[kept], fits[kept], proved[kept], residual)
+
+
+def _none_of(directions: Tensor) -> Tensor:
+    return torch.zeros(len(directions), dtype=torch.bool)
 
 
 def _solve(
@@ -112,7 +124,7 @@ def verify(parts: LowRank, directions: Tensor, layer: FirstLayer) -> tuple[Tenso
     those rows, up to noise, and on no other: the rows of a wrong pattern have full rank,
     or leave zeros over. A share `layer.shift` of the rows may differ.
     """
-    rows, noise = parts.rows, 3 * parts.noise
+    rows, noise = parts.rows, 6 * parts.noise
     on = layer.active(directions)
     off = (~on).to(rows.dtype)
     outer = (rows[:, :, None] * rows[:, None, :]).flatten(1)
@@ -125,7 +137,7 @@ def verify(parts: LowRank, directions: Tensor, layer: FirstLayer) -> tuple[Tenso
     count = (~on).sum(dim=1)
     vanish = (zero & ~on).sum(dim=1) >= (1 - layer.shift) * count
     alone = values[:, 1] > 100 * values[:, 0].clamp_min(0) if parts.rank > 1 else vanish
-    live = on & (rows.norm(dim=1) > 100 * noise)
+    live = on & (rows.norm(dim=1) > 50 * noise)
     complete = (live & zero).sum(dim=1) <= 1 + layer.shift * live.sum(dim=1)
     heard = (live.sum(dim=1) > parts.rank + 1) & (count > parts.rank + 1)
     return vanish & alone & complete & heard, q.T
@@ -153,7 +165,9 @@ def _distinct(directions: Tensor) -> Tensor:
 
 
 def _residual(matrix: Tensor, directions: Tensor) -> float:
-    """Return the share of the matrix's norm outside the directions' span."""
+    """Return the share of the matrix's norm outside the directions' span, 1 where it is 0."""
+    size = matrix.norm()
+    if not size > 0:
+        return 1.0
     basis = torch.linalg.qr(directions.T)[0]
-    rest = matrix - (matrix @ basis) @ basis.T
-    return float(rest.norm() / matrix.norm().clamp_min(1e-300))
+    return float((matrix - (matrix @ basis) @ basis.T).norm() / size)

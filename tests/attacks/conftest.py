@@ -1,0 +1,7 @@
+import pytest
+from attack_federations import Federation, federation
+
+
+@pytest.fixture(scope="session")
+def federations() -> list[Federation]:
+    return [federation(seed) for seed in range(4)]

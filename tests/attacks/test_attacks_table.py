@@ -1,0 +1,196 @@
+"""Every registered attack on a tiny view of each kind that its card names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import MISSING, FrozenInstanceError, fields, replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from attack_views import auxiliary, digits, draw, job, mlp, noisy, update_of
+from torch import Tensor
+
+from seepage.attacks.api import attack
+from seepage.attacks.cards import CARDS
+from seepage.core.attack import Attack
+from seepage.core.cards import COST_TIERS, AttackCard
+from seepage.core.claims import AttributeGuess, MembershipScores, Reconstruction
+from seepage.core.errors import NotApplicableError, PlanError, UsageError
+from seepage.core.threat import OBSERVERS, Observer
+from seepage.core.views import (
+    VIEW_KINDS,
+    AggregateView,
+    BatchSize,
+    Candidates,
+    GlobalModelsView,
+    HistoryView,
+    ModelView,
+    OutputsView,
+    SeenRound,
+    UpdateView,
+    View,
+)
+
+X, Y = digits()
+CLAIMS = {
+    "reconstruction": Reconstruction,
+    "membership": MembershipScores,
+    "attribute": AttributeGuess,
+}
+QUICK = {
+    "inverting-gradients": {"steps": 5},
+    "dlg": {"steps": 3, "restarts": 1},
+    "averaged": {},
+}
+EACH = pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
+PAIRS = [(card, kind) for card in CARDS for kind in card.views]
+
+
+def a_view(kind: str, **changes: Any) -> View:
+    """A view of two records of client 1, or of 24 candidates, on an MLP of width 32."""
+    model = mlp(32)
+    batches = [draw(c, 2) for c in range(4)]
+    updates = {c: update_of(model, (X[i], Y[i])) for c, i in enumerate(batches)}
+    state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    common: dict[str, Any] = {
+        "observer": Observer.HONEST_SERVER,
+        "job": job(clients=4, cohort=4),
+        "loss": F.cross_entropy,
+        "facts": (BatchSize(2), Candidates(X[:24], Y[:24]), auxiliary()),
+        **changes,
+    }
+    if kind == "update":
+        return UpdateView(round=0, client=1, model=model, update=updates[1], **common)
+    if kind == "aggregate":
+        mean = {name: (updates[0][name] + updates[1][name]) / 2 for name in updates[0]}
+        return AggregateView(round=0, contributors=2, model=model, aggregate=mean, **common)
+    if kind == "history":
+        rounds = tuple(
+            SeenRound(t, state, {c: noisy(u, 1e-4, seed=9 * t + c) for c, u in updates.items()})
+            for t in range(3)
+        )
+        return HistoryView(client=1, model=model, rounds=rounds, **common)
+    if kind == "global-models":
+        return GlobalModelsView(model=model, rounds=((0, state), (1, state)), **common)
+    if kind == "model":
+        return ModelView(model=model.eval(), **common)
+    return OutputsView(outputs=model(X[:24]).softmax(1).detach(), **common)
+
+
+def tensors(item: Any) -> list[Tensor]:
+    """Every tensor of a view, including its model's and its facts'."""
+    if isinstance(item, Tensor):
+        return [item]
+    if isinstance(item, torch.nn.Module):
+        return list(item.state_dict().values())
+    if isinstance(item, dict):
+        return [t for value in item.values() for t in tensors(value)]
+    if isinstance(item, tuple):
+        return [t for value in item for t in tensors(value)]
+    if hasattr(item, "__dataclass_fields__"):
+        return [t for f in fields(item) for t in tensors(getattr(item, f.name))]
+    return []
+
+
+@pytest.mark.parametrize(("card", "kind"), PAIRS, ids=[f"{c.name}-{k}" for c, k in PAIRS])
+def test_it_claims_what_its_card_says_and_leaves_the_view_alone(card: AttackCard, kind: str):
+    view = a_view(kind)
+    before = [t.clone() for t in tensors(view)]
+    flags = [p.requires_grad for p in getattr(view, "model", mlp(1)).parameters()]
+    settings = QUICK.get(card.name, {})
+    shared = torch.random.get_rng_state()
+    first, again = (
+        attack(card.name, view, torch.Generator().manual_seed(5), **settings) for _ in range(2)
+    )
+    assert isinstance(first, CLAIMS[card.claims])
+    assert torch.equal(torch.random.get_rng_state(), shared)
+    assert flags == [p.requires_grad for p in getattr(view, "model", mlp(1)).parameters()]
+    for was, now in zip(before, tensors(view), strict=True):
+        assert torch.equal(was, now)
+    for one, two in zip(tensors(first), tensors(again), strict=True):
+        assert torch.equal(one, two)
+        assert bool(one.isfinite().all())
+    _check_shape(first, {"update": 2, "aggregate": 4, "history": 6}.get(kind, 0))
+
+
+def _check_shape(claim: Any, records: int) -> None:
+    if isinstance(claim, Reconstruction):
+        assert 1 <= len(claim.inputs) <= records
+        assert claim.inputs.shape[1:] == (1, 8, 8)
+        assert bool((claim.inputs >= 0).all() & (claim.inputs <= 1).all())
+        assert claim.targets is None or claim.targets.shape == (len(claim.inputs),)
+    elif isinstance(claim, MembershipScores):
+        assert claim.scores.shape == (24,)
+    else:
+        assert claim.values.shape == (records,)
+        assert claim.attribute == "label"
+
+
+@EACH
+def test_a_card_describes_its_dataclass(card: AttackCard):
+    implementation = card.load()
+    built = card.build({})
+    assert isinstance(built, Attack)
+    assert {p.name: p.default for p in card.parameters} == {
+        f.name: f.default for f in fields(implementation)
+    }
+    assert all(f.kw_only and f.default is not MISSING for f in fields(implementation))
+    with pytest.raises((FrozenInstanceError, TypeError, AttributeError)):
+        built.anything = 1
+
+
+@EACH
+def test_the_facts_of_a_card_fit_together(card: AttackCard):
+    assert card.claims in CLAIMS
+    assert card.cost in COST_TIERS
+    assert set(card.views) <= VIEW_KINDS.keys()
+    assert card.observers
+    for observer in card.observers:
+        assert set(card.needs) <= OBSERVERS[observer].capabilities
+    assert card.reference
+    assert card.year
+    assert card.summary.endswith(".")
+
+
+@pytest.mark.parametrize(("card", "kind"), PAIRS, ids=[f"{c.name}-{k}" for c, k in PAIRS])
+def test_what_it_needs_and_is_not_told_is_not_applicable(card: AttackCard, kind: str):
+    view = a_view(kind, facts=())
+    if card.name in ("fully-connected", "averaged"):
+        return
+    with pytest.raises(NotApplicableError):
+        attack(card.name, view, torch.Generator(), **QUICK.get(card.name, {}))
+
+
+def test_names_settings_and_kinds_are_checked():
+    view = a_view("update")
+    with pytest.raises(UsageError, match="did you mean 'fedmia'"):
+        attack("fedmai", view, torch.Generator())
+    with pytest.raises(PlanError, match="no parameter 'step'; did you mean 'steps'"):
+        attack("dlg", view, torch.Generator(), step=3)
+    with pytest.raises(NotApplicableError, match="not update"):
+        attack("fedmia", view, torch.Generator())
+
+
+def test_the_catalogue_needs_neither_torch_nor_numpy():
+    code = (
+        "import sys, seepage.attacks.cards; "
+        "print(sorted({'torch', 'numpy', 'scipy'} & sys.modules.keys()))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_scores_of_one_client_say_nothing_of_another():
+    """The null of membership: updates of a client that never saw the candidates."""
+    view = a_view("history")
+    strangers = Candidates(X[900:1000], Y[900:1000])
+    view = replace(view, facts=(strangers,))
+    member = torch.arange(100) < 50
+    for name in ("gradient-cosine", "fedmia"):
+        scores = attack(name, view, torch.Generator()).scores
+        wins = (scores[member][:, None] > scores[~member]).double().mean()
+        # Three standard errors of the Mann-Whitney statistic at 50 against 50.
+        assert abs(float(wins) - 0.5) < 3 * (101 / (12 * 50 * 50)) ** 0.5
