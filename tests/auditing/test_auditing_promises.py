@@ -1,6 +1,6 @@
 """What every registered attack and defense must hold, whoever wrote it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,17 @@ def _null_membership(attack, kind, federations, observer):
     scores = np.concatenate(nulls)
     noise = np.random.default_rng(0).normal(size=len(scores))
     return next(e for e in membership_evidence(scores, noise, member) if e.metric == "auc")
+
+
+@pytest.mark.parametrize("name", sorted(cards("defenses")))
+def test_a_defense_faces_its_adaptive_attacks_whether_chosen_or_not(name: str) -> None:
+    plain = job()
+    defended = replace(plain, defenses=(card("defenses", name).build({}),), attacks=("final-loss",))
+    chosen = Attacker(card=card("attacks", "final-loss"), settings={})
+    cells, _ = enumerate_cells([defended], [chosen], list(Observer))
+    assert {*card("defenses", name).adaptive_attacks, "final-loss"} == {
+        c.attack.name for c in cells
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

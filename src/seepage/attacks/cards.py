@@ -4,7 +4,9 @@ from ..core.cards import AttackCard, Parameter
 from ..core.threat import Capability, Observer
 from .membership.cards import MEMBERSHIP
 
+# Those who know the batch size, and those who need not: the gradient's rank shows it.
 _UPDATE_READERS = (Observer.HONEST_SERVER,)
+_ON_THE_WIRE = (Observer.HONEST_SERVER, Observer.EAVESDROPPER)
 _SEARCH = (
     Parameter(name="starts", default=512, summary="descents a pass, in the search for columns"),
     Parameter(name="passes", default=5, summary="passes at most"),
@@ -20,8 +22,8 @@ INVERSION = (
         reference="Geiping et al. 2020, arXiv 2003.14053; Dimitrov et al. 2024, arXiv 2403.03945",
         year=2020,
         parameters=_SEARCH,
-        observers=_UPDATE_READERS,
-        needs=(Capability.KNOWS_BATCH_SIZE,),
+        observers=_ON_THE_WIRE,
+        needs=(Capability.SEES_GLOBAL_MODELS,),
         views=("update", "aggregate"),
         claims="reconstruction",
         cost="moderate",
@@ -37,8 +39,8 @@ INVERSION = (
             Parameter(name="largest_search", default=12, summary="search up to so many records"),
             Parameter(name="refits", default=4, summary="starts of the fit, as fully-connected"),
         ),
-        observers=_UPDATE_READERS,
-        needs=(Capability.SEES_CLIENT_UPDATES, Capability.KNOWS_BATCH_SIZE),
+        observers=_ON_THE_WIRE,
+        needs=(Capability.SEES_CLIENT_UPDATES,),
         views=("history",),
         claims="reconstruction",
         cost="moderate",
@@ -55,7 +57,9 @@ INVERSION = (
             Parameter(name="lr", default=0.1, summary="step size; falls tenfold three times"),
             Parameter(name="tv", default=1e-6, summary="weight of total variation"),
             Parameter(name="restarts", default=1, summary="fresh starts; least objective wins"),
-            Parameter(name="mask_aware", default=True, summary="compare only what was sent"),
+            Parameter(
+                name="mask_aware", default=True, summary="take what was not sent for unknown"
+            ),
         ),
         observers=_UPDATE_READERS,
         needs=(Capability.KNOWS_BATCH_SIZE,),

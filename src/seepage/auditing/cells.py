@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.cards import COST_TIERS, AttackCard
 from ..core.defense import Defense
+from ..core.registry import card
 from ..core.results import NotRun
 from ..core.task import Task
 from ..core.threat import Capability, Observer
@@ -20,7 +21,7 @@ SINGLE_MOMENT = {
     "model": "final",
     "outputs": "final",
 }
-"""Views of the whole job; the others are taken at a moment of the plan."""
+"""Views that membership is asked of span the whole job; others are taken at a plan's moment."""
 
 _SEEN_THROUGH = {
     "update": Capability.SEES_CLIENT_UPDATES,
@@ -91,14 +92,17 @@ class Measured:
 def enumerate_cells(
     jobs: Sequence[Job], attackers: Sequence[Attacker], observers: Sequence[Observer]
 ) -> tuple[list[Cell], list[NotRun]]:
-    """Return the cells to run, cheapest first, and those that a defense rules out."""
+    """Return the cells to run, cheapest first, and those that a defense rules out.
+
+    The adaptive attacks that a defense's card names are run whether they were chosen or
+    not: without them a defense has not been tested (DESIGN rule 7).
+    """
     cells: list[Cell] = []
     hidden: list[NotRun] = []
     for job in jobs:
         for observer in observers:
-            for attacker in attackers:
-                chosen = not job.attacks or attacker.name in job.attacks
-                if not chosen or observer not in attacker.card.observers:
+            for attacker in attackers_of(job, attackers):
+                if observer not in attacker.card.observers:
                     continue
                 found = list(_cells(job, observer, attacker))
                 cells += found
@@ -108,12 +112,21 @@ def enumerate_cells(
     return cells, hidden
 
 
-def view_kind(card: AttackCard, observer: Observer, defenses: Sequence[Defense]) -> str | None:
+def attackers_of(job: Job, attackers: Sequence[Attacker]) -> list[Attacker]:
+    """Return those chosen for the job, and those that its defenses must face."""
+    adaptive = {name for d in job.defenses for name in d.card.adaptive_attacks}
+    known = {a.name: a for a in attackers}
+    chosen = [a for a in attackers if not job.attacks or a.name in (*job.attacks, *adaptive)]
+    missing = sorted(adaptive - known.keys())
+    return chosen + [Attacker(card=card("attacks", name), settings={}) for name in missing]
+
+
+def view_kind(attack: AttackCard, observer: Observer, defenses: Sequence[Defense]) -> str | None:
     """Return the first kind of view that the attack accepts and the observer gets."""
     has = capabilities(observer, defenses)
-    if not set(card.needs) <= has:
+    if not set(attack.needs) <= has:
         return None
-    for kind in card.views:
+    for kind in attack.views:
         weaker = (kind == "aggregate" and Capability.SEES_CLIENT_UPDATES in has) or (
             kind == "outputs" and Capability.SEES_FINAL_MODEL in has
         )
@@ -126,7 +139,7 @@ def _cells(job: Job, observer: Observer, attacker: Attacker) -> Iterator[Cell]:
     kind = view_kind(attacker.card, observer, job.defenses)
     if kind is None:
         return
-    single = SINGLE_MOMENT.get(kind)
+    single = SINGLE_MOMENT.get(kind) if attacker.card.claims == "membership" else None
     for moment in (single,) if single else job.moments:
         yield Cell(
             task=job.task.name,

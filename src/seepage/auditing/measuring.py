@@ -13,7 +13,7 @@ from ..core.errors import NotApplicableError, SeepageError
 from ..core.seeds import torch_rng
 from ..core.views import View
 from .attacking import attack_all
-from .cells import SINGLE_MOMENT, Cell, Job, Measured, view_kind
+from .cells import Cell, Job, Measured, view_kind
 from .evidence import Evidence, membership_evidence
 from .federations import Federations, window
 from .pictures import Recovered, picture_arrays
@@ -128,8 +128,7 @@ class Laboratory:
     def _rounds(self, cell: Cell, variant: str) -> range:
         rounds = 1 if variant == "planted-batch" else self.job.task.training.rounds
         width = min(self.federations.width, rounds)
-        moment = cell.moment if cell.moment not in SINGLE_MOMENT.values() else "end"
-        return window(moment, rounds, width)
+        return window(cell.moment, rounds, width)
 
     def _keep_pictures(self, name: str, defended: Attempt, twin: Attempt) -> None:
         pairs = {"undefended": twin.recovered}

@@ -54,7 +54,10 @@ def audit(
     if budget is not None:
         changes.append(f'budget="{budget}"')
     read, text, base = read_plan_argument(plan, tuple(changes))
-    result = _run(read, plan, text, base, out, include_records)
+    try:
+        result = _run(read, plan, text, base, out, include_records)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("finished cells are kept, the same command goes on") from None
     if result.folder is None:
         raise RuntimeError("an audit's result must have a folder")
     for known in wanted:

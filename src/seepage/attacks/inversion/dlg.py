@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ...core.claims import Reconstruction
-from ...core.errors import NotApplicableError
+from ...core.errors import NotApplicableError, UsageError
 from ..attribute.labels import recover_labels
 from .convolutions import small_convolutions
 from .observed import observed_batch_size, observed_gradient
@@ -40,6 +40,11 @@ class DLG:
     steps: int = 60
     restarts: int = 2
     history: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "restarts", "history"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"dlg: {name} is {getattr(self, name)}; use 1 or more")
 
     def __call__(self, view: UpdateView | AggregateView, rng: torch.Generator) -> Reconstruction:
         """Return a batch as large as the observed one."""

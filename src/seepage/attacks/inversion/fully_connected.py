@@ -5,9 +5,11 @@ is A = D [X | 1]. One record: every row of A is [x | 1] up to scale (Phong et al
 Geiping et al. 2020, arXiv 2003.14053, proposition 3.1). Several: a row that one record
 alone activates still is, and neurons that agree on a direction prove it; and D is sparse
 under ReLU, so the directions Q with the most zeros in D = L Q (L: a basis of A's
-columns) give all records at once, X = Q^-1 R (SPEAR, arXiv 2403.03945). Nothing of this
-changes with several local steps, clipping, or averaging over clients: all only rescale
-or add rows of D.
+columns) give all records at once, X = Q^-1 R (SPEAR, arXiv 2403.03945). The model itself
+proves a record: its activation pattern is that of its column. Nothing of this changes with
+clipping, several local steps or averaging over clients: all only rescale D or add records.
+Where noise hides the zeros, records are fitted through their patterns instead, starting
+from auxiliary data where the attacker has some (`patterns.py`).
 """
 
 from __future__ import annotations

@@ -4,8 +4,7 @@ Minimizes 1 - cos(grad L(x, y), g) + tv TV(x) over x by Adam on the sign of the 
 with x kept in the range of the data (Geiping et al. 2020, "Inverting Gradients", arXiv
 2003.14053, eq. 4 and section 5). Labels are recovered first, from the last layer. The
 cosine does not see the length of g, so that clipping is no hindrance. Under
-sparsification only the coordinates that were sent are compared: the others are no zeros,
-they are unknown.
+sparsification a coordinate that was not sent is no zero: see `matching.py`.
 """
 
 from __future__ import annotations
@@ -16,8 +15,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from ...core.claims import Reconstruction
+from ...core.errors import UsageError
 from ..attribute.labels import recover_labels
 from .convolutions import small_convolutions
+from .matching import CosineMatch, cosine_match
 from .observed import observed_batch_size, observed_gradient
 from .total_variation import total_variation
 from .victim import Victim, flat
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from ...core.views import AggregateView, UpdateView
 
 _MILESTONES = (3 / 8, 5 / 8, 7 / 8)
-_SPARSE = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +41,7 @@ class InvertingGradients:
     lr : step size of Adam, in units of the input; falls tenfold at 3/8, 5/8 and 7/8
     tv : weight of total variation (its sum over an image), for image-shaped inputs
     restarts : fresh starts; the one with the least objective is returned
-    mask_aware : compare only the coordinates that a sparsified update holds
+    mask_aware : under sparsification, take the coordinates that were not sent for unknown
     """
 
     steps: int = 300
@@ -50,58 +50,46 @@ class InvertingGradients:
     restarts: int = 1
     mask_aware: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("steps", "restarts"):
+            if getattr(self, name) < 1:
+                raise UsageError(
+                    f"inverting-gradients: {name} is {getattr(self, name)}; use 1 or more"
+                )
+
     def __call__(self, view: UpdateView | AggregateView, rng: torch.Generator) -> Reconstruction:
         """Return a batch as large as the observed one."""
         records = observed_batch_size(view) * view.job.local_steps
         gradient = observed_gradient(view)
         labels = recover_labels(view, records)
         victim = Victim(view, gradient)
-        target = flat(gradient)
-        mask = self._mask(view, target)
-        best: tuple[float, Tensor] | None = None
-        for _ in range(self.restarts):
-            start = _start(view, records, rng)
-            with small_convolutions(view.model, start):
-                found = self._descend(victim, start, labels, target, mask, view.job.value_range)
-            if best is None or found[0] < best[0]:
-                best = found
-        if best is None:
-            raise ValueError("restarts must be at least 1")
+        match = cosine_match(flat(gradient), view.defenses, mask_aware=self.mask_aware)
+        starts = [_start(view, records, rng) for _ in range(self.restarts)]
+        with small_convolutions(view.model, starts[0]):
+            found = [self._descend(victim, x, labels, match, view.job.value_range) for x in starts]
+        objective, inputs = min(found, key=lambda pair: pair[0])
         return Reconstruction(
-            inputs=best[1],
+            inputs=inputs,
             targets=labels,
-            objective=best[0],
-            note=f"gradient cosine and prior: {best[0]:.4f}",
+            objective=objective,
+            note=f"gradient cosine and prior: {objective:.4f}",
         )
-
-    def _mask(self, view: UpdateView | AggregateView, target: Tensor) -> Tensor | None:
-        """Return the indices of the coordinates that were sent, None where all were."""
-        sent = target != 0
-        sparsified = any(d.name == "top-k" for d in view.defenses)
-        if not self.mask_aware or not (sparsified or float((~sent).float().mean()) > _SPARSE):
-            return None
-        return sent.nonzero().flatten()
 
     def _descend(
         self,
         victim: Victim,
         x: Tensor,
         labels: Tensor,
-        target: Tensor,
-        mask: Tensor | None,
+        match: CosineMatch,
         value_range: tuple[float, float] | None,
     ) -> tuple[float, Tensor]:
-        goal = target if mask is None else target[mask]
-        goal = goal / goal.norm().clamp_min(1e-30)
         images = x.ndim == 4 and self.tv > 0
         first, second = torch.zeros_like(x), torch.zeros_like(x)
         lr, drops = self.lr, {int(self.steps * m) for m in _MILESTONES}
         objective = torch.zeros(())
         x.requires_grad_(True)
         for step in range(1, self.steps + 1):
-            found = victim.gradient(x, labels)
-            found = found if mask is None else found[mask]
-            objective = 1 - found @ goal / found.norm().clamp_min(1e-30)
+            objective = match.distance(victim.gradient(x, labels))
             if images:
                 objective = objective + self.tv * total_variation(x)
             (slope,) = torch.autograd.grad(objective, x)
