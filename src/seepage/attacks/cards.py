@@ -2,6 +2,7 @@
 
 from ..core.cards import AttackCard, Parameter
 from ..core.threat import Capability, Observer
+from .attribute.cards import ATTRIBUTE
 from .membership.cards import MEMBERSHIP
 
 # Those who know the batch size, and those who need not: the gradient's rank shows it.
@@ -87,4 +88,4 @@ INVERSION = (
     ),
 )
 
-CARDS = (*INVERSION, *MEMBERSHIP)
+CARDS = (*INVERSION, *ATTRIBUTE, *MEMBERSHIP)

@@ -13,8 +13,8 @@ TEMPLATE = """\
 # `seepage show NAME` (of an attack, defense, dataset or model) or below.
 name = "{stem}"
 seed = 0
-budget = "60s"        # how long attacks may start; those that do not fit are reported
-# observers = ["honest-server", "model-holder"]      # default: all that are audited
+budget = "5m"         # how long attacks may start; those that do not fit are reported
+observers = ["honest-server", "peer-client", "model-holder"]      # `seepage list observers`
 
 [[tasks]]
 name = "digits"
@@ -27,13 +27,13 @@ partition = "iid"     # or dirichlet (with alpha = 0.5), or column (with column 
 
 [tasks.model]
 name = "mlp"          # `seepage list models`, or module:function that returns an nn.Module
-width = 512
+width = 768
 
 [tasks.training]
-rounds = 40
-batch_size = 4        # 0: all that a client holds
+rounds = 80
+batch_size = 6        # 0: all that a client holds
 local_steps = 1       # 1 is FedSGD, more is FedAvg
-lr = 0.1
+lr = 0.3
 cohort = 0            # clients sampled a round; 0: all
 
 # Take the defense out, and the audit shows what the job leaks without it.

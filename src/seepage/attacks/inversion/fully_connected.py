@@ -46,7 +46,8 @@ class FullyConnected:
     starts : descents a pass, in the search for sparse columns
     passes : passes at most; later ones run only while columns are missing
     largest_search : search for sparse columns up to this many records; beyond it, agreement only
-    refits : starts of the pattern fit, which runs where the search left records unproved
+    refits : starts of the pattern fit, which runs where the search left records unproved,
+        unless noise drowns the update: then there is nothing to fit
     """
 
     starts: int = 512
@@ -88,7 +89,8 @@ class FullyConnected:
             largest_search=self.largest_search,
         )
         count = max(parts.rank, records if fewest is None else fewest)
-        if self.refits and not bool(found.proved.all()) and count <= self.largest_search:
+        fits = self.refits and not parts.drowned and count <= self.largest_search
+        if fits and not bool(found.proved.all()):
             found = self._refit(view, layer, matrix, parts, found, count, rng)
         return Reconstruction(
             inputs=layer.records(found.directions, view.job.value_range),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 _FLOAT32 = 6e-8
+_ABOVE_NOISE = 1.05  # the edge of noise alone, with its fluctuations
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,11 +20,13 @@ class LowRank:
     rows : `[m, r]`
     basis : `[r, n]`, orthonormal
     noise : standard deviation of each entry, from the singular values left over
+    drowned : whether not even the greatest singular value exceeds what noise alone gives
     """
 
     rows: Tensor
     basis: Tensor
     noise: float
+    drowned: bool = False
 
     @property
     def rank(self) -> int:
@@ -52,4 +55,10 @@ def low_rank(matrix: Tensor, limit: int | None) -> LowRank:
             noise = max(float(tail.sqrt()), rounding)
             if float(s[rank - 1]) > 1.5 * noise * edge:
                 break
-    return LowRank(rows=u[:, :rank] * s[:rank], basis=v[:rank], noise=noise)
+    alone = float(s.square().sum().div(m * n).sqrt()) * edge
+    return LowRank(
+        rows=u[:, :rank] * s[:rank],
+        basis=v[:rank],
+        noise=noise,
+        drowned=float(s[0]) <= _ABOVE_NOISE * alone,
+    )
