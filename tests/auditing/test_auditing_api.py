@@ -9,8 +9,16 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from torch import nn
 
 import seepage
+from seepage.auditing.cells import Attacker, Job, enumerate_cells
+from seepage.auditing.federations import Federations
+from seepage.auditing.measuring import Laboratory
 from seepage.auditing.replay import replay
+from seepage.auditing.spec import from_plan
 from seepage.core.errors import UsageError
+from seepage.core.plan import Component, Plan, TaskPlan
+from seepage.core.registry import card
+from seepage.core.task import Task, Training
+from seepage.core.threat import Observer
 
 CHEAP = ["fully-connected", "label-counts", "final-loss"]
 
@@ -23,6 +31,12 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 def mlp(inputs: int = 64, outputs: int = 10) -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(inputs, 128), nn.ReLU(), nn.Linear(128, outputs))
+
+
+def small_task() -> Task:
+    training = Training(rounds=6, batch_size=4)
+    plan = TaskPlan(model=Component(name="mlp", settings={"width": 32}), training=training)
+    return from_plan(Plan(tasks=(plan,)), source="test").jobs[0].task
 
 
 def test_a_users_model_is_audited_and_left_as_it_was(tmp_path: Path) -> None:
@@ -85,6 +99,10 @@ def test_tables_and_regression_run_too() -> None:
         ({"attacks": ["dlgg"]}, "did you mean 'dlg'?"),
         ({"clients": 10_000}, "clients"),
         ({"lr": 0}, "lr"),
+        ({"budget": -1}, "budget"),
+        ({"gate": 5}, "between 0 and 1"),
+        ({"defenses": ["dp-sgd"]}, "instances"),
+        ({"data": (np.eye(64), np.arange(64) % 11)}, "output"),
         ({"model": mlp(63)}, "63"),
         ({"loss": nn.CrossEntropyLoss(reduction="none")}, "mean"),
         ({"data": (np.full((50, 64), np.nan), np.zeros(50, int))}, "nan"),
@@ -99,3 +117,35 @@ def test_what_does_not_fit_is_said(arguments: dict, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         seepage.audit(chosen.pop("model"), chosen.pop("loss"), chosen.pop("data"), **chosen)
     assert "\n" not in str(caught.value)
+
+
+def test_a_null_control_is_found_where_all_draws_share_records() -> None:
+    result = seepage.audit(
+        mlp(),
+        nn.CrossEntropyLoss(),
+        digits(),
+        batch_size=0,
+        rounds=3,
+        clients=4,
+        attacks=["label-counts"],
+        observers=["honest-server"],
+        defenses=[seepage.defenses.SecureAggregation()],
+    )
+    finding = next(f for f in result.findings if f.attack == "label-counts")
+    assert 0.2 < finding.null < finding.value
+
+
+def test_an_attack_that_only_the_defense_defeats_is_a_gap_in_the_audit() -> None:
+    job = Job(task=small_task(), defenses=(seepage.defenses.TopK(),))
+    lab = Laboratory(
+        job=job,
+        federations=Federations(job, seed=0, width=2),
+        seed=0,
+        units=4,
+        tolerance=0.05,
+        store=None,  # pyright: ignore[reportArgumentType] - nothing is stored
+        include_records=False,
+    )
+    attacker = Attacker(card=card("attacks", "fully-connected"), settings={})
+    cells, _ = enumerate_cells([job], [attacker], [Observer.HONEST_SERVER])
+    assert not lab.inapplicable_to_twin(next(c for c in cells if c.attack is attacker.card))

@@ -40,7 +40,7 @@ def test_a_plan_is_read_into_types_and_back() -> None:
     ("old", "new", "line", "words"),
     [
         ("rounds = 5", "roudns = 5", 5, "did you mean 'rounds'?"),
-        ("seed = 3", 'seed = "x"', 1, "must be a int"),
+        ("seed = 3", 'seed = "x"', 1, "must be a whole number"),
         ("rounds = 5", "rounds = 0", 5, "use 1 or more"),
         ("tv = 1e-3", "tvv = 1", 15, "did you mean 'tv'?"),
         ('name = "inverting-gradients"', 'name = "invertng"', 14, "inverting-gradients"),
@@ -48,6 +48,15 @@ def test_a_plan_is_read_into_types_and_back() -> None:
         ('name = "b"', 'name = "a"', 8, "two tasks"),
         ("seed = 3", "sead = 3", 1, "did you mean 'seed'?"),
         ('  "end",', '  "ende",', 9, "did you mean 'end'?"),
+        ("tolerance = 0.1", 'metrics = ["acu"]', 17, "did you mean 'auc'?"),
+        ("seed = 3", 'observers = ["malicious-server"]', 1, "not audited yet"),
+        ("seed = 3", "units = -1", 1, "0 (enough for a clear)"),
+        (
+            "tolerance = 0.1",
+            'accept = [{ id = "x", reason = "y", expires = "soon" }]',
+            17,
+            "must be a date",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named_with_its_line(

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..core.attack import Attack
 from ..core.defense import Defense
+from ..core.errors import UsageError
 from ..core.plan import Component, DataPlan, Gate, Plan, TaskPlan
 from ..core.results import Result
 from ..core.task import Training
@@ -30,14 +31,14 @@ def audit(
     loss: Loss,
     data: tuple[Any, Any],
     *,
-    defenses: Sequence[Defense] = (),
+    defenses: Sequence[Defense] | Defense = (),
     clients: int = 8,
     rounds: int = 10,
     batch_size: int = 8,
     local_steps: int = 1,
     lr: float = 0.1,
     observers: Sequence[str] | None = None,
-    attacks: Sequence[str | Attack] | None = None,
+    attacks: Sequence[str | Attack] | str | None = None,
     gate: Gate | float | None = None,
     seed: int = 0,
     budget: float | None = 60.0,
@@ -59,6 +60,10 @@ def audit(
 
     Raises `UsageError` where these do not fit together. See also `audit_plan`.
     """
+    defenses = (defenses,) if isinstance(defenses, Defense) else tuple(defenses)
+    attacks = (attacks,) if isinstance(attacks, str) else attacks
+    if budget is not None and not (isinstance(budget, int | float) and budget > 0):
+        raise UsageError(f"budget is {budget!r}; give seconds above 0, or None")
     job = TaskPlan(
         name="task",
         data=DataPlan(source="data", clients=clients),

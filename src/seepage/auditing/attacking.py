@@ -9,6 +9,7 @@ from typing import Any
 
 import joblib
 import torch
+from joblib.externals.loky import get_reusable_executor
 
 from ..core.attack import Attack
 from ..core.claims import Claim
@@ -51,6 +52,7 @@ def _parallel(
         joblib.delayed(_attack_one)(attack, view, state)
         for view, state in zip(views, states, strict=True)
     )
+    get_reusable_executor().shutdown(wait=True)
     return list(found)
 
 

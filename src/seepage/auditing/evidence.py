@@ -58,10 +58,10 @@ class Measure:
     def gain(self) -> Estimate:
         """Return value - max(null, prior).
 
-        Where the null is paired, and not below the prior beyond its own error, the paired
+        Where the null is the greater and was measured on the same candidates, their paired
         difference is that gain with what chance did to both taken out.
         """
-        if self.paired and self.null.interval()[1] >= self.prior.value:
+        if self.paired and self.null.value >= self.prior.value:
             return self.paired
         return Difference(self.value, self.baseline)
 

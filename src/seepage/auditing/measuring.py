@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -17,7 +18,14 @@ from .cells import Cell, Job, Measured, view_kind
 from .evidence import Evidence, membership_evidence
 from .federations import Federations, window
 from .pictures import Recovered, picture_arrays
-from .scoring import Background, recovered, score_attributes, score_reconstructions
+from .scoring import (
+    NULLS,
+    Background,
+    lacks_null,
+    recovered,
+    score_attributes,
+    score_reconstructions,
+)
 from .store import Store
 from .verdict import leaked
 from .views import batch_views, membership_views
@@ -63,9 +71,13 @@ class Laboratory:
         few = self.units if cell.attack.cost == "cheap" else CONTROL_UNITS
         twin = run(cell, attack, "undefended", few) if self.job.defenses else defended
         planted = Attempt()
+        details: dict[str, Any] = {"planned_units": self.units}
         if not any(leaked(e, self.tolerance) for e in twin.evidence):
             variant = "planted-batch" if on_batches else "planted-overfit"
-            planted = run(cell, attack, variant, CONTROL_UNITS)
+            try:
+                planted = run(cell, attack, variant, CONTROL_UNITS)
+            except SeepageError as error:  # the finding stands, without this control
+                details["planted_control"] = f"could not be run: {error}"
         if cell.attack.claims == "reconstruction":
             self._keep_pictures(f"{cell.id}/{defended.evidence[0].metric}", defended, twin)
         return Measured(
@@ -73,7 +85,7 @@ class Laboratory:
             defended=defended.evidence,
             twin=twin.evidence,
             planted=planted.evidence,
-            details={"planned_units": self.units},
+            details=details,
         )
 
     def inapplicable_to_twin(self, cell: Cell) -> bool:
@@ -81,15 +93,19 @@ class Laboratory:
 
         Then it is no threat to this model; else it is a gap in the audit.
         """
-        if not self.job.defenses:
-            return True
-        run = self._members if cell.attack.claims == "membership" else self._batches
+        kind = self._kind(cell, "undefended")
+        if cell.attack.claims == "membership":
+            rng = torch_rng(self.seed, "applicable")
+            asked = membership_views(kind, self.federations, "undefended", cell.observer, rng)
+            view = asked[0][0]
+        else:
+            transcript = self.federations.transcript("undefended")
+            rounds = self._rounds(cell, "undefended")
+            view = batch_views(kind, transcript, cell.observer, rounds)[0][0]
         try:
-            run(cell, cell.attack.build(cell.settings), "undefended", 1)
+            cell.attack.build(cell.settings)(view, torch_rng(self.seed, "applicable"))
         except NotApplicableError:
             return True
-        except SeepageError:
-            return False
         return False
 
     def _kind(self, cell: Cell, variant: str) -> str:
@@ -115,15 +131,29 @@ class Laboratory:
             rngs = [torch_rng(self.seed, cell.id, variant, first + i) for i in range(len(pairs))]
             claims += attack_all(attack, [view for view, _ in pairs], rngs)
             truths += [truth for _, truth in pairs]
+        spare = self._null_claims(cell, attack, variant) if lacks_null(truths) else []
         rng = torch_rng(self.seed, cell.id, variant, "scoring")
-        if all(isinstance(c, AttributeGuess) for c in claims):
-            guesses = [c for c in claims if isinstance(c, AttributeGuess)]
+        every = [*claims, *spare]
+        if all(isinstance(c, AttributeGuess) for c in every):
+            guesses = [c for c in every if isinstance(c, AttributeGuess)]
             return Attempt(evidence=(score_attributes(guesses, truths, self.background, rng),))
-        found = [c for c in claims if isinstance(c, Reconstruction)]
-        if len(found) != len(claims):
-            raise NotApplicableError(f"{cell.attack.name} returned no claim about a batch")
+        found = [c for c in every if isinstance(c, Reconstruction)]
+        if len(found) != len(every):
+            raise SeepageError(
+                f"{cell.attack.name} returned claims of another kind than its card's"
+            )
         evidence = score_reconstructions(found, truths, self.background, rng)
-        return Attempt(evidence=(evidence,), recovered=recovered(found, truths))
+        return Attempt(evidence=(evidence,), recovered=recovered(found[: len(truths)], truths))
+
+    def _null_claims(self, cell: Cell, attack: Attack, variant: str) -> list[Claim]:
+        """Return claims on a job trained without any of the truth's records."""
+        pairs = batch_views(
+            self._kind(cell, variant),
+            self.federations.transcript(f"null-{variant}"),
+            cell.observer,
+            self._rounds(cell, variant),
+        )[:NULLS]
+        return [attack(view, torch_rng(self.seed, cell.id, "null")) for view, _ in pairs]
 
     def _rounds(self, cell: Cell, variant: str) -> range:
         rounds = 1 if variant == "planted-batch" else self.job.task.training.rounds
@@ -154,7 +184,7 @@ class Laboratory:
                 if not isinstance(claim, MembershipScores) or len(claim.scores) != len(
                     truth.member
                 ):
-                    raise NotApplicableError(f"{cell.attack.name} gave no score per candidate")
+                    raise SeepageError(f"{cell.attack.name} gave no score per candidate")
                 into.append(claim.scores.double().numpy())
             member.append(truth.member.numpy())
         joined = (np.concatenate(part) for part in (scores, nulls, member))

@@ -43,7 +43,7 @@ def picture_arrays(
         if columns["truth"].ndim != 4:
             return {"blurred": np.array(True)}
         columns = {name: _mosaic(images) for name, images in columns.items()}
-    arrays = {name: images.float().numpy() for name, images in columns.items()}
+    arrays = {name: images.float().nan_to_num().numpy() for name, images in columns.items()}
     return {**arrays, "blurred": np.array(not include_records)}
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import shlex
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import ceil
 from typing import Any, Protocol
 
-from ..core.errors import NotApplicableError
+from ..core.errors import NotApplicableError, SeepageError, SeepageWarning
 from ..core.intervals import units_for_clear
 from ..core.plan import Gate
 from ..core.privacy import EpsilonRecord, Exposure
@@ -65,6 +66,7 @@ def run(spec: Spec, store: Store, watcher: Watcher, *, include_records: bool = F
         for job in spec.jobs
     }
     measured: list[Measured] = []
+    worked = False
     for finished, cell in enumerate(cells):
         found = _read(store, cell)
         if found is None and time.monotonic() - started > plan.budget_seconds:
@@ -72,13 +74,23 @@ def run(spec: Spec, store: Store, watcher: Watcher, *, include_records: bool = F
             continue
         if found is None:
             watcher.cell(cell.id, finished, len(cells))
+            worked = True
             found = _run_cell(labs[cell.task], cell, store)
         if isinstance(found, NotRun):
             not_run.append(found)
         else:
             measured.append(found)
     facts = [_job_facts(labs[job.task.name], store) for job in spec.jobs]
-    return _result(spec, store, measured, not_run, facts, time.monotonic() - started)
+    seconds = _spent(store, time.monotonic() - started, worked=worked)
+    return _result(spec, store, measured, not_run, facts, seconds)
+
+
+def _spent(store: Store, seconds: float, *, worked: bool) -> float:
+    """Return the time that all sittings of this run took; one that only read adds nothing."""
+    before = store.read("jobs", "spent")
+    total = (before["seconds"] if before else 0.0) + (seconds if worked or not before else 0.0)
+    store.write("jobs", "spent", {"seconds": total})
+    return total
 
 
 def hypotheses(cells: Sequence[Cell], jobs: Sequence[Job], gate: Gate) -> int:
@@ -137,6 +149,8 @@ def _run_cell(lab: Laboratory, cell: Cell, store: Store) -> Measured | NotRun:
         found = lab.measure(cell)
     except NotApplicableError as error:
         return _not_run(cell, str(error), gated=not lab.inapplicable_to_twin(cell))
+    except SeepageError as error:
+        return _not_run(cell, str(error), gated=True)
     except Exception as error:  # an attack is a stranger's code: fail closed, go on
         return _not_run(cell, f"crashed: {type(error).__name__}: {error}", gated=True)
     found = replace(found, seconds=time.monotonic() - started)
@@ -215,6 +229,10 @@ def _result(
         line = spec.lines.get(m.cell.task, 1)
         complete.append(replace(m, bounds=found, details={**m.details, "line": line}))
     findings = judge(complete, spec.plan.gate, datetime.date.today())
+    for accepted in spec.plan.gate.accept:
+        if accepted.id not in {f.id for f in findings}:
+            text = f"gate.accept names {accepted.id!r}, which is no finding of this audit"
+            warnings.warn(text, SeepageWarning, stacklevel=2)
     not_run = _gate_not_run(not_run, spec.plan.gate)
     verdict, reason = overall(findings, not_run)
     settings = spec.plan.to_json()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core.claims import AttributeGuess, BatchTruth, Reconstruction
-from ..core.errors import NotApplicableError
+from ..core.errors import SeepageError
 from ..core.task import Records, Task
 from ..metrics.attribute import multiset_hits
 from ..metrics.matching import match
@@ -48,8 +48,10 @@ def score_reconstructions(
 ) -> RateEvidence:
     """Return the identification rate of each draw.
 
-    The null gives this truth the claim on another draw's view that shares no record with
-    it; the prior is the better of the mean auxiliary record and random auxiliary records.
+    The null gives this truth claims on other views: of other clients where there are any,
+    else of draws that share no record with it, else the claims beyond those of `truths`
+    (on a job trained without these records). The prior is the better of the mean
+    auxiliary record and random auxiliary records.
     """
     draws = [i for i, t in enumerate(truths) if len(t.rows)]
     gallery = background.gallery
@@ -59,7 +61,7 @@ def score_reconstructions(
 
     value = [rate(claims[i].inputs, truths[i]) for i in draws]
     null = [
-        _mean([rate(claims[j].inputs, truths[i]) for j in _strangers(i, truths, rng)])
+        _mean([rate(claims[j].inputs, truths[i]) for j in _strangers(i, claims, truths, rng)])
         for i in draws
     ]
     mean = background.auxiliary.inputs.mean(0, keepdim=True)
@@ -107,7 +109,7 @@ def score_attributes(
         metric=f"{claims[0].attribute}_rate" if claims else "label_rate",
         value=tuple(rate(claims[i].values, truths[i]) for i in draws),
         null=tuple(
-            _mean([rate(claims[j].values, truths[i]) for j in _strangers(i, truths, rng)])
+            _mean([rate(claims[j].values, truths[i]) for j in _strangers(i, claims, truths, rng)])
             for i in draws
         ),
         prior=tuple(max(by_majority, by_share, key=sum)),
@@ -126,17 +128,30 @@ def recovered(
     return pairs
 
 
-def _strangers(i: int, truths: Sequence[BatchTruth], rng: torch.Generator) -> list[int]:
-    """Return draws that share no record with draw `i`."""
-    rows = set(truths[i].rows.tolist())
-    found: list[int] = []
-    for j in torch.randperm(len(truths), generator=rng).tolist():
-        if j != i and rows.isdisjoint(truths[j].rows.tolist()):
-            found.append(j)
-        if len(found) == NULLS:
-            return found
+def lacks_null(truths: Sequence[BatchTruth]) -> bool:
+    """Return whether some draw shares records with every other one."""
+    rows = [set(truth.rows.tolist()) for truth in truths]
+    return any(
+        all(i == j or not mine.isdisjoint(other) for j, other in enumerate(rows))
+        for i, mine in enumerate(rows)
+        if mine
+    )
+
+
+def _strangers(
+    i: int, claims: Sequence[object], truths: Sequence[BatchTruth], rng: torch.Generator
+) -> list[int]:
+    """Return the claims that can't know draw `i`: other clients' first."""
+    rows, client = set(truths[i].rows.tolist()), truths[i].cluster.split("/")[2:]
+    apart = [
+        j
+        for j in torch.randperm(len(truths), generator=rng).tolist()
+        if j != i and rows.isdisjoint(truths[j].rows.tolist())
+    ]
+    apart.sort(key=lambda j: truths[j].cluster.split("/")[2:] == client)
+    found = apart[:NULLS] or list(range(len(truths), len(claims)))
     if not found:
-        raise NotApplicableError("no other view shares no record with this one: no null control")
+        raise SeepageError("no other view shares no record with this one: no null control")
     return found
 
 
@@ -148,6 +163,7 @@ def _quality(
     if not pairs:
         return {}
     true, claimed = (torch.stack(column) for column in zip(*pairs, strict=True))
+    claimed = claimed.nan_to_num()
     decibels = psnr(claimed, true, value_range=background.value_range)
     details: dict[str, Any] = {
         "candidates": len(background.gallery),

@@ -16,12 +16,10 @@ from torch import nn
 from ..core.attack import Attack
 from ..core.defense import Defense
 from ..core.errors import DataError, PlanError, UsageError
-from ..core.names import nearest
-from ..core.plan import Component, DataPlan, Gate, Plan, TaskPlan
+from ..core.plan import Component, DataPlan, Gate, Plan, TaskPlan, check_observers
 from ..core.registry import card, cards
 from ..core.seeds import numpy_rng, torch_rng
 from ..core.task import ClientData, Records, Task
-from ..core.threat import Observer
 from ..data.api import from_arrays, load
 from ..data.dataset import Dataset
 from ..data.partition import split
@@ -93,6 +91,8 @@ def from_model(
 
     The model's class count is its number of outputs where the targets are integers.
     """
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"model must be an nn.Module, not {type(model).__name__}")
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise UsageError("data must be a pair (inputs, targets)")
     dataset = from_arrays(*data)
@@ -121,7 +121,12 @@ def from_model(
 
 
 def defense_components(defenses: Sequence[Defense]) -> tuple[Component, ...]:
-    """Return defenses as a plan names them."""
+    """Return defenses as a plan names them; anything else raises `UsageError`."""
+    for defense in defenses:
+        if not isinstance(defense, Defense):
+            raise UsageError(
+                f"defenses must be instances, as seepage.defenses.DPSGD(...), not {defense!r}"
+            )
     return tuple(Component(name=d.card.name, settings=dict(d.card.settings)) for d in defenses)
 
 
@@ -134,10 +139,7 @@ def observer_names(names: Sequence[str] | None) -> tuple[str, ...]:
     """Return the names, all that are audited for None; an unknown one raises `UsageError`."""
     if names is None:
         return Plan().observers
-    known = [o.value for o in Observer]
-    for name in names:
-        if name not in known:
-            raise UsageError(f"no observer is called {name!r}{nearest(name, known)}")
+    check_observers(names)
     return tuple(names)
 
 
@@ -194,8 +196,10 @@ def _dealt(
 def _check(task: Task, defenses: Sequence[Defense]) -> None:
     """Refuse before anything is trained: a model that does not fit, a defense that can't."""
     model = task.build(torch_rng(0, "check", task.name))
-    first = task.clients[0].train
-    check_fit(model, task.loss, first.inputs[:2], first.targets[:2])
+    inputs = torch.cat([c.train.inputs for c in task.clients])
+    targets = torch.cat([c.train.targets for c in task.clients])
+    shown = torch.stack([torch.tensor(0), targets.argmax()])  # the greatest label must fit
+    check_fit(model, task.loss, inputs[shown], targets[shown])
     for defense in defenses:
         defense.check(model, task.training)
 

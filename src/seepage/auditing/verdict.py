@@ -80,7 +80,16 @@ def overall(findings: Sequence[Finding], not_run: Sequence[NotRun]) -> tuple[str
         )
     if not counted and not any(f.gated for f in findings):
         return INCONCLUSIVE, "nothing was measured that the gate counts"
-    return PASS, f"all {len(counted)} gated findings are clear, each with a control that leaked"
+    accepted = sum(f.gated for f in findings) - len(counted)
+    reason = f"all {len(counted)} gated findings are clear, each with a control that leaked"
+    if not counted:
+        reason = "every gated finding was accepted"
+    elif accepted:
+        reason += f"; {accepted} more were accepted"
+    outside = [f for f in findings if not f.gated and f.verdict == LEAK]
+    if outside:
+        reason += f"; outside the gate {len(outside)} leak, first: {outside[0].id}"
+    return PASS, reason
 
 
 def leaked(evidence: Evidence, tolerance: float) -> bool:
@@ -183,9 +192,11 @@ def _reason(case: _Case, verdict: str, *, tolerance: float) -> str:
     if verdict == CLEAR:
         return f"{seen}; the same attack leaks on the {case.control.kind} control"
     if not case.control.leaked:
+        control = case.control
         return (
-            f"{seen}, but no positive control leaked ({case.control.kind}: "
-            f"{case.control.value:.1%}): this attack, so tuned, shows nothing"
+            f"{seen}, but no positive control leaked beyond doubt ({control.kind}: "
+            f"{control.value:.1%}, without the view {max(control.null, control.prior):.1%}): "
+            "this attack, so tuned, shows nothing"
         )
     small = case.measure.gain.value <= tolerance
     why = "a small gain, but not surely so" if small else "a gain, but it may be chance"

@@ -42,7 +42,10 @@ def epsilon(
 
         dump(content)
         return
+    content.pop("rero")
+    content |= {f"rero at prior {prior}": bound for prior, bound in record.rero.items()}
     width = max(map(len, content))
     for name, value in content.items():
         shown = f"{value:.4g}" if isinstance(value, float) else value
-        click.echo(f"{name:<{width}}  {shown if value not in ('', None) else '-'}")
+        if value not in ("", None):
+            click.echo(f"{name:<{width}}  {shown}")

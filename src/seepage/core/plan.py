@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .errors import UsageError
+from .names import nearest
 from .task import Training
 from .threat import OBSERVERS, Observer
 
 MOMENTS = ("start", "middle", "end")
+METRICS = ("identification_rate", "label_rate", "tpr_at_1pct_fpr", "tpr_at_01pct_fpr", "auc")
+
+
+def check_observers(names: Iterable[str], where: str = "observers") -> None:
+    """Raise `UsageError` for an observer that is unknown, or that no audit covers yet."""
+    known = [o.value for o in Observer]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{where}: no observer is called {name!r}{nearest(name, known)}")
+        if not OBSERVERS[Observer(name)].audited:
+            raise UsageError(f"{where}: {name} is not audited yet; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +95,17 @@ class Gate:
     metrics: tuple[str, ...] = ("identification_rate", "tpr_at_1pct_fpr", "auc")
     observers: tuple[str, ...] = ()
     accept: tuple[Acceptance, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what would quietly gate nothing."""
+        if not 0 < self.tolerance < 1:
+            raise UsageError(f"gate: tolerance is {self.tolerance}; use a gain between 0 and 1")
+        for metric in self.metrics:
+            if metric not in METRICS:
+                raise UsageError(
+                    f"gate: metrics is no place for {metric!r}{nearest(metric, METRICS)}"
+                )
+        check_observers(self.observers, "gate: observers")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,9 +13,15 @@ from typing import Any, get_args, get_origin, get_type_hints
 from . import toml_lines
 from .errors import PlanError, UsageError
 from .names import nearest
-from .plan import MOMENTS, Component, Plan, parse_budget
+from .plan import MOMENTS, Component, Plan, check_observers, parse_budget
 from .registry import card, cards
-from .threat import Observer
+
+_KINDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+}
 
 
 def read_plan(text: str, *, source: str = "", settings: Sequence[str] = ()) -> Plan:
@@ -76,7 +82,7 @@ class _Reader:
         try:
             return cls(**values)
         except UsageError as error:
-            culprit = next((k for k in data if f": {k} is" in str(error)), "")
+            culprit = next((k for k in data if f"{k} is" in str(error)), "")
             raise self.fail((*path, culprit) if culprit else path, str(error)) from error
 
     def component(self, data: Mapping[str, Any], path: toml_lines.Path) -> Component:
@@ -106,11 +112,13 @@ class _Reader:
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         if kind is datetime.date and isinstance(value, str):
-            return datetime.date.fromisoformat(value)
+            try:
+                return datetime.date.fromisoformat(value)
+            except ValueError as error:
+                wanted = f"{_dotted(path)} = {value!r} must be a date, as 2030-12-31"
+                raise self.fail(path, wanted) from error
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self.fail(
-                path, f"{_dotted(path)} = {value!r} must be a {getattr(kind, '__name__', kind)}"
-            )
+            raise self.fail(path, f"{_dotted(path)} = {value!r} must be {_KINDS.get(kind, kind)}")
         return value
 
     def check(self, plan: Plan) -> None:
@@ -120,26 +128,22 @@ class _Reader:
             raise self.fail(
                 ("budget",), f"budget {plan.budget!r} is no time: use 60s, 10m, 2h or none"
             ) from error
-        for key, names, known in (
-            ("observers", plan.observers, [o.value for o in Observer]),
-            ("gate.observers", plan.gate.observers, [o.value for o in Observer]),
-        ):
-            for name in names:
-                if name not in known:
-                    raise self.fail(
-                        tuple(key.split(".")),
-                        f"no observer is called {name!r}{nearest(name, known)}",
-                    )
+        try:
+            check_observers(plan.observers)
+        except UsageError as error:
+            raise self.fail(("observers",), str(error)) from error
+        if plan.units < 0:
+            raise self.fail(("units",), "units must be 0 (enough for a clear) or more")
         if not plan.tasks:
             raise self.fail(("tasks",), "a plan needs at least one [[tasks]]")
-        if not 0 < plan.gate.tolerance < 1:
-            raise self.fail(("gate", "tolerance"), "gate.tolerance must lie between 0 and 1")
         if not 0 < plan.delta < 1:
             raise self.fail(("delta",), "delta must lie between 0 and 1")
         names = [task.name for task in plan.tasks]
         for i, task in enumerate(plan.tasks):
             if names.index(task.name) != i:
                 raise self.fail(("tasks", i, "name"), f"two tasks are called {task.name!r}")
+            if not task.moments:
+                raise self.fail(("tasks", i, "moments"), f"name at least one of {MOMENTS}")
             known = [a.name for a in plan.attacks] or list(cards("attacks"))
             for name in task.attacks:
                 if name not in known:

@@ -54,11 +54,27 @@ def _settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{k} {v}" for k, v in settings.items())
 
 
+_INTERNAL = ("line", "planned_units")
+_DETAILS = {
+    "candidates": "among candidates:",
+    "note": "",
+    "psnr_median_db": "median PSNR, dB:",
+    "ssim_median": "median SSIM:",
+    "ssim_window": "SSIM window:",
+    "tpr_at_1pct_fpr": "TPR at 1 % FPR",
+    "tpr_at_01pct_fpr": "TPR at 0.1 % FPR",
+}
+
+
 def measured_details(details: Mapping[str, Any]) -> str:
     """Return a finding's further figures in one line; nested ones stay in the JSON."""
-    shown = {k: v for k, v in details.items() if k != "line" and isinstance(v, str | int | float)}
+    shown = {
+        k: v
+        for k, v in details.items()
+        if k not in _INTERNAL and v != "" and isinstance(v, str | int | float)
+    }
     return " · ".join(
-        f"{k.replace('_', ' ')} {figure(v) if isinstance(v, float) else v}"
+        f"{_DETAILS.get(k, k.replace('_', ' '))} {figure(v) if isinstance(v, float) else v}".strip()
         for k, v in shown.items()
     )
 

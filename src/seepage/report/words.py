@@ -54,15 +54,15 @@ def short_metric(name: str) -> str:
 def figure(value: float) -> str:
     """Return a number with the digits that matter.
 
-    >>> [figure(x) for x in (0.9731, 0.0312, 0, 24.13, 183.2, float("inf"))]
-    ['0.97', '0.031', '0', '24.13', '183', '∞']
+    >>> [figure(x) for x in (0.9731, 0.0312, 2e-9, 24.13, 183.2, float("inf"))]
+    ['0.97', '0.031', '0.000', '24.13', '183', '∞']
     """
     if not isfinite(value):
         return "∞" if value == inf else str(value)
     size = abs(value)
     if size == 0:
         return "0"
-    if size < 0.0005 or size >= 1e6:
+    if size >= 1e6:
         return f"{value:.1e}"
     digits = 3 if size < 0.0995 else 2 if size < 100 else 0
     return f"{value:.{digits}f}"
