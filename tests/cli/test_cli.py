@@ -175,6 +175,14 @@ def test_reading_commands_never_import_torch(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_closed_pipe_is_no_leak(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "seepage", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+    assert process.returncode == 0
+
+
 def test_help_is_quick() -> None:
     def median(arguments: list[str]) -> float:
         times: list[float] = []

@@ -48,5 +48,5 @@ def picture_arrays(
 
 
 def _mosaic(images: Tensor) -> Tensor:
-    size = min(MOSAIC, images.shape[-1] // 2)
+    size = max(1, min(MOSAIC, images.shape[-1] // 4))
     return interpolate(adaptive_avg_pool2d(images, size), size=images.shape[-2:])

@@ -5,6 +5,7 @@
 """
 
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -41,6 +42,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", SeepageWarning)
     warnings.showwarning = lambda message, *_: click.echo(f"seepage: warning: {message}", err=True)
+    interrupts: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
         code = seepage.main(args=arguments, prog_name="seepage", standalone_mode=False)
         return code if isinstance(code, int) else PASS
@@ -56,7 +64,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PASS
-    except Exception:  # whatever is left is a bug of ours
+    except Exception:  # whatever is left is a bug of ours, or of an import that was cut short
+        if interrupts:
+            return _say("interrupted", INTERRUPTED)
         traceback.print_exc()
         return _say("this is a bug in seepage; please report it with the lines above", FAILED)
 
