@@ -19,7 +19,7 @@ VERDICTS: dict[str, tuple[str, str]] = {
     PASS: (
         "Pass",
         "No attack learned more than it could have guessed, "
-        "and each one proved that it would have found a leak.",
+        "and each one leaked on a control where there was something to find.",
     ),
 }
 """Verdict of an audit -> word, and what it says in plain words."""
