@@ -72,7 +72,7 @@ def test_the_catalogue_and_the_accountant_load_without_the_heavy_libraries() -> 
         "import seepage.accounting.api;"
         "assert not {'torch', 'opacus', 'dp_accounting'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ RIGHT = {
 @pytest.mark.parametrize("case", RIGHT)
 def test_what_fits_passes(case) -> None:
     model, criterion, targets = RIGHT[case]
-    check_fit(model, criterion, INPUTS, targets)
+    assert check_fit(model, criterion, INPUTS, targets) is None
 
 
 def test_the_missing_output_shows_though_only_one_record_needs_it() -> None:

@@ -50,11 +50,13 @@ class _Reader:
         self.source, self.lines = source, lines
 
     def fail(self, path: toml_lines.Path, message: str) -> PlanError:
+        """Return the error for a key, with the line of the key or of its nearest table."""
         known = [path[:i] for i in range(len(path), 0, -1) if path[:i] in self.lines]
         line = self.lines[known[0]] if known else None
         return PlanError(message, source=self.source, line=line)
 
     def plan(self, data: dict[str, Any], settings: Sequence[str]) -> Plan:
+        """Return the plan in a parsed TOML document, after applying settings."""
         if settings and not data.get("attacks"):
             data["attacks"] = [{"name": name} for name in cards("attacks")]
         for setting in settings:
@@ -64,6 +66,7 @@ class _Reader:
         return plan
 
     def table(self, cls: type[Any], data: Any, path: toml_lines.Path) -> Any:
+        """Return a dataclass of type `cls` from a TOML table; unknown keys are errors."""
         if not isinstance(data, dict):
             raise self.fail(path, f"{_dotted(path)} must be a table, not {data!r}")
         if cls is Component:
@@ -86,6 +89,7 @@ class _Reader:
             raise self.fail((*path, culprit) if culprit else path, str(error)) from error
 
     def component(self, data: Mapping[str, Any], path: toml_lines.Path) -> Component:
+        """Return a named component whose settings its card knows."""
         name = data.get("name")
         if not isinstance(name, str):
             raise self.fail(path, f"{_dotted(path)} needs a name")
@@ -100,6 +104,7 @@ class _Reader:
         return Component(name=name, settings=settings)
 
     def value(self, kind: Any, value: Any, path: toml_lines.Path) -> Any:
+        """Return a TOML value as the type that the field at `path` has."""
         origin, args = get_origin(kind), get_args(kind)
         if origin is UnionType:
             return self.value(args[0], value, path)
@@ -122,6 +127,7 @@ class _Reader:
         return value
 
     def check(self, plan: Plan) -> None:
+        """Refuse values that have the right type and make no sense."""
         try:
             parse_budget(plan.budget)
         except ValueError as error:

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ...core.views import AggregateView, Loss, Update, UpdateView
+    from ...core.views import AggregateView, Update, UpdateView
 
 
 class Victim:
@@ -40,11 +40,6 @@ class Victim:
         loss: Tensor = self._loss(self._model(inputs), targets)
         parts = torch.autograd.grad(loss, self._parameters, create_graph=True)
         return torch.cat([part.reshape(-1) for part in parts])
-
-    @property
-    def loss(self) -> Loss:
-        """Return the job's loss."""
-        return self._loss
 
 
 def flat(update: Update) -> Tensor:
