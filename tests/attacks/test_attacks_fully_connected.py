@@ -18,10 +18,10 @@ from attack_views import (
 )
 from torch import Tensor, nn
 
-from seepage.attacks.inversion.agreement import agreeing_rows
-from seepage.attacks.inversion.fully_connected import FullyConnected
-from seepage.attacks.inversion.low_rank import low_rank
-from seepage.attacks.inversion.sparse_columns import sparse_columns
+from seepage.attacks.inversion.exact.agreement import agreeing_rows
+from seepage.attacks.inversion.exact.fully_connected import FullyConnected
+from seepage.attacks.inversion.exact.low_rank import low_rank
+from seepage.attacks.inversion.exact.sparse_columns import sparse_columns
 from seepage.core.errors import NotApplicableError
 from seepage.core.threat import Observer
 from seepage.core.views import AggregateView, BatchSize, UpdateView
@@ -60,7 +60,7 @@ def test_one_record_is_exact(act):
     claim = attacked(view_of(mlp(32, act), draw(0, 1)))
     assert worst_psnr(claim.inputs, X[draw(0, 1)]) >= 60
     assert claim.inputs.shape == (1, 1, 8, 8)
-    assert proved(claim.note) == 1
+    assert proved(claim.explanation) == 1
 
 
 def test_records_with_neurons_of_their_own_are_exact():
@@ -78,7 +78,7 @@ def test_records_with_neurons_of_their_own_are_exact():
     view = update_view(model, update_of(model, (x, y)), BatchSize(3))
     claim = attacked(view, passes=0, refits=0)
     assert worst_psnr(claim.inputs, x) >= 60
-    assert proved(claim.note) == 3
+    assert proved(claim.explanation) == 3
 
 
 @pytest.mark.parametrize(("width", "size", "least"), [(512, 4, 0.97), (128, 4, 0.9), (512, 8, 0.9)])
@@ -91,7 +91,7 @@ def test_what_is_called_proved_is_exact():
     for seed in range(8):
         index = draw(seed, 8)
         claim = attacked(view_of(trained_mlp(128), index))
-        sure = claim.inputs[: proved(claim.note)].flatten(1)
+        sure = claim.inputs[: proved(claim.explanation)].flatten(1)
         claimed += len(sure)
         if len(sure):
             assert float(torch.cdist(sure, X[index].flatten(1)).amin(1).max()) < 0.02
@@ -140,7 +140,7 @@ def test_drowned_updates_still_give_a_claim_that_proves_nothing():
     index = draw(0, 4)
     for facts in ((), (auxiliary(),)):
         claim = attacked(view_of(trained_mlp(512), index, *facts, noise=10.0))
-        assert proved(claim.note) == 0
+        assert proved(claim.explanation) == 0
         assert 1 <= len(claim.inputs) <= 4
         assert bool((claim.inputs >= 0).all() & (claim.inputs <= 1).all())
 
@@ -150,7 +150,7 @@ def test_without_a_bias_the_scale_is_guessed():
     claim = attacked(view_of(mlp(64, bias=False), index))
     cosine = torch.cosine_similarity(claim.inputs.flatten(), X[index].flatten(), dim=0)
     assert float(cosine) > 1 - 1e-6
-    assert "scale" in claim.note
+    assert "scale" in claim.explanation
 
 
 class _Scaled(nn.Module):

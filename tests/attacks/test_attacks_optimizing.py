@@ -23,14 +23,14 @@ from attack_views import (
 )
 from torch import Tensor, nn
 
-from seepage.attacks.inversion.averaged import Averaged, mean_gradient
-from seepage.attacks.inversion.convolutions import small_convolutions
-from seepage.attacks.inversion.dlg import DLG
-from seepage.attacks.inversion.fully_connected import FullyConnected
-from seepage.attacks.inversion.inverting_gradients import InvertingGradients
-from seepage.attacks.inversion.matching import cosine_match
+from seepage.attacks.inversion.exact.averaged import Averaged, mean_gradient
+from seepage.attacks.inversion.exact.fully_connected import FullyConnected
 from seepage.attacks.inversion.observed import observed_gradient
-from seepage.attacks.inversion.victim import Victim
+from seepage.attacks.inversion.optimized.convolutions import small_convolutions
+from seepage.attacks.inversion.optimized.dlg import DLG
+from seepage.attacks.inversion.optimized.inverting_gradients import InvertingGradients
+from seepage.attacks.inversion.optimized.matching import cosine_match
+from seepage.attacks.inversion.optimized.victim import Victim
 from seepage.core.cards import DefenseCard
 from seepage.core.errors import NotApplicableError, UsageError
 from seepage.core.threat import Observer
@@ -70,7 +70,7 @@ def test_dlg_recovers_an_image_from_a_smooth_network():
         index = draw(seed, 1)
         claim = DLG()(view_of(lenet(nn.Sigmoid), index), rng())
         assert mean_psnr(claim.inputs, X[index]) > 30
-        assert claim.targets.tolist() == Y[index].tolist()
+        assert claim.labels.tolist() == Y[index].tolist()
         assert claim.objective < 1e-6
 
 
@@ -79,7 +79,7 @@ def test_dlg_optimizes_labels_that_can_not_be_read_off():
     model.append(nn.Conv2d(10, 10, 1)).append(nn.Flatten())
     index = draw(1, 1)
     claim = DLG()(view_of(model, index), rng())
-    assert claim.targets.tolist() == Y[index].tolist()
+    assert claim.labels.tolist() == Y[index].tolist()
     assert mean_psnr(claim.inputs, X[index]) > 30
 
 
@@ -264,4 +264,4 @@ def test_an_update_of_zeros_gives_a_claim_without_faith(attack):
     )
     claim = attack(view, rng())
     assert bool(claim.inputs.isfinite().all())
-    assert not claim.note.startswith("1 of")
+    assert not claim.explanation.startswith("1 of")

@@ -121,7 +121,7 @@ def _check_shape(claim: Any, records: int) -> None:
         assert 1 <= len(claim.inputs) <= records
         assert claim.inputs.shape[1:] == (1, 8, 8)
         assert bool((claim.inputs >= 0).all() & (claim.inputs <= 1).all())
-        assert claim.targets is None or claim.targets.shape == (len(claim.inputs),)
+        assert claim.labels is None or claim.labels.shape == (len(claim.inputs),)
     elif isinstance(claim, MembershipScores):
         assert claim.scores.shape == (24,)
     else:

@@ -168,7 +168,7 @@ def _quality(
     details: dict[str, Any] = {
         "candidates": len(background.gallery),
         "psnr_median_db": round(min(float(decibels.median()), 999.0), 2),
-        "note": next((c.note for c in claims if c.note), ""),
+        "note": next((c.explanation for c in claims if c.explanation), ""),
     }
     if true.ndim == 4:
         similarity = ssim(claimed, true, value_range=background.value_range)

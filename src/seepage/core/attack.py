@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from .claims import Claim
-    from .views import Update
+    from .views import ServerKnowledge
 
 
 @runtime_checkable
@@ -28,16 +29,29 @@ class Attack(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ServerMove:
-    """What a malicious server sends: a state per client (missing = honest) and the cohort."""
+    """What a malicious server does in a round.
 
-    states: Mapping[int, Update]
+    Fields
+    ------
+    models : the model that a client gets, by client (missing: the honest one). Models of
+        one round have the same parameter names and shapes where their updates are summed.
+        A model may be of another architecture than the job's, if it takes the same inputs
+        and gives the same outputs: in cross-device jobs the server ships the code as well.
+    cohort : the clients that take part, of the job's; None: those that were drawn
+    """
+
+    models: Mapping[int, nn.Module]
     cohort: tuple[int, ...] | None = None
 
 
 @runtime_checkable
 class ActiveAttack(Attack, Protocol):
-    """An attack that also acts: it chooses what the clients receive in a round."""
+    """An attack that also acts: it chooses what the clients receive in a round.
 
-    def act(self, knowledge: Any, rng: torch.Generator) -> ServerMove:
+    `__call__` then gets the view of that round, in which `model` (and `sent`) are the
+    models as they were sent: all that the attack needs of its own move it reads there.
+    """
+
+    def act(self, knowledge: ServerKnowledge, rng: torch.Generator) -> ServerMove:
         """Return the server's move for the coming round, given what it knows so far."""
         ...

@@ -14,16 +14,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Reconstruction:
-    """Records that the attack says were in the batch, `[k, *shape]`, in any order.
+    """Records that the attack says were in the batch, in any order.
 
-    `objective` is the attack's own figure of merit (lower is better), by which restarts
-    are chosen; `note` says in words what a reader should know of this result.
+    Fields
+    ------
+    inputs : `[k, *shape]`, in the scale that the model was fed; `k` may be 0
+    labels : their labels `[k]`, where the attack found or was given them
+    objective : the attack's own figure of merit (lower is better), by which restarts are chosen
+    solved : whether the attack itself takes the records for right; the truth has no say in it
+    explanation : what a reader should know of this result, and why where it is poor
+    seconds : what the attack took; 0 where nobody timed it
     """
 
     inputs: Tensor
-    targets: Tensor | None = None
+    labels: Tensor | None = None
     objective: float = 0.0
-    note: str = ""
+    solved: bool = False
+    explanation: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ fact objects in `facts`; `defenses` holds the public cards of the defenses in fo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -102,12 +102,30 @@ class UpdateView(_Vantage):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class AggregateView(_Vantage):
-    """The mean update of a round's cohort, where single updates are hidden."""
+    """The mean update of a round's cohort, where single updates are hidden.
+
+    `model` is the model that most clients were sent. `sent` has the models that a malicious
+    server sent by client, and is empty where it sent the honest one to all.
+    """
 
     round: int
     contributors: int
     model: nn.Module
     aggregate: Update
+    sent: Mapping[int, nn.Module] = field(default_factory=dict[int, "nn.Module"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ServerKnowledge(_Vantage):
+    """What a malicious server knows before a round, when it chooses its move.
+
+    `model` is the honest global model, in training mode; `cohort` the clients drawn for
+    the round, of `job.clients` in all.
+    """
+
+    round: int
+    model: nn.Module
+    cohort: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

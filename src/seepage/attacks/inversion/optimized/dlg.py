@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ...core.claims import Reconstruction
-from ...core.errors import NotApplicableError, UsageError
-from ..attribute.labels import recover_labels
+from ....core.claims import Reconstruction
+from ....core.errors import NotApplicableError, UsageError
+from ...attribute.labels import recover_labels
+from ..observed import observed_batch_size, observed_gradient
 from .convolutions import small_convolutions
-from .observed import observed_batch_size, observed_gradient
 from .victim import Victim, flat
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ...core.views import AggregateView, UpdateView
+    from ....core.views import AggregateView, UpdateView
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,9 +68,9 @@ class DLG:
         found = best[2].argmax(1) if best[2].ndim == 2 else best[2]
         return Reconstruction(
             inputs=inputs,
-            targets=found,
+            labels=found,
             objective=best[0],
-            note=f"relative gradient distance {best[0]:.2e}",
+            explanation=f"relative gradient distance {best[0]:.2e}",
         )
 
     def _descend(

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ...core.errors import NotApplicableError
-from ..layers import layer_runs
+from ....core.errors import NotApplicableError
+from ...layers import layer_runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ...core.views import AggregateView, HistoryView, UpdateView
+    from ....core.views import AggregateView, HistoryView, UpdateView
 
 _SHIFT_ONE_STEP, _SHIFT_STEPS = 0.01, 0.05
 

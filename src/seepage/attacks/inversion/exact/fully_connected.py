@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ...core.claims import Reconstruction
-from ...core.views import AuxiliaryData
+from ....core.claims import Reconstruction
+from ....core.views import AuxiliaryData
+from ..observed import observed_gradient, observed_records
 from .first_layer import FirstLayer, first_layer
 from .linear_leak import Leak, leak, verify
 from .low_rank import LowRank, low_rank
-from .observed import observed_gradient, observed_records
 from .patterns import PatternProblem
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ...core.views import AggregateView, HistoryView, UpdateView
+    from ....core.views import AggregateView, HistoryView, UpdateView
 
 _JITTER, _REFIT_STEPS = 0.3, 60
 
@@ -95,7 +95,8 @@ class FullyConnected:
         return Reconstruction(
             inputs=layer.records(found.directions, view.job.value_range),
             objective=found.residual,
-            note=_note(found, layer),
+            solved=bool(found.proved.all()) and len(found.proved) > 0,
+            explanation=_note(found, layer),
         )
 
     def _refit(

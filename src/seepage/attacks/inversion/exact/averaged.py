@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ...core.errors import NotApplicableError
-from ...core.views import BatchSize
+from ....core.errors import NotApplicableError
+from ....core.views import BatchSize
+from ..observed import as_gradient
 from .first_layer import first_layer
 from .fully_connected import FullyConnected
-from .observed import as_gradient
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ...core.claims import Reconstruction
-    from ...core.views import HistoryView
+    from ....core.claims import Reconstruction
+    from ....core.views import HistoryView
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

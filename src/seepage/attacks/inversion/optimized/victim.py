@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ...core.views import AggregateView, Update, UpdateView
+    from ....core.views import AggregateView, Update, UpdateView
 
 
 class Victim:

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ...core.claims import Reconstruction
-from ...core.errors import UsageError
-from ..attribute.labels import recover_labels
+from ....core.claims import Reconstruction
+from ....core.errors import UsageError
+from ...attribute.labels import recover_labels
+from ..observed import observed_batch_size, observed_gradient
 from .convolutions import small_convolutions
 from .matching import CosineMatch, cosine_match
-from .observed import observed_batch_size, observed_gradient
 from .total_variation import total_variation
 from .victim import Victim, flat
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ...core.views import AggregateView, UpdateView
+    from ....core.views import AggregateView, UpdateView
 
 _MILESTONES = (3 / 8, 5 / 8, 7 / 8)
 
@@ -70,9 +70,9 @@ class InvertingGradients:
         objective, inputs = min(found, key=lambda pair: pair[0])
         return Reconstruction(
             inputs=inputs,
-            targets=labels,
+            labels=labels,
             objective=objective,
-            note=f"gradient cosine and prior: {objective:.4f}",
+            explanation=f"gradient cosine and prior: {objective:.4f}",
         )
 
     def _descend(

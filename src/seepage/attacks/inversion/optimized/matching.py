@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ...core.cards import DefenseCard
+    from ....core.cards import DefenseCard
 
 _SPARSE = 0.2
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ..layers import layer_runs
+from ...layers import layer_runs
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -1,0 +1,1 @@
+"""Attacks of a malicious server: it chooses what the clients receive."""

@@ -1,0 +1,1 @@
+"""Inversions in closed form: they return records exactly, or say that they can't."""

@@ -1,0 +1,47 @@
+"""The catalogue of exact inversions."""
+
+from ....core.cards import AttackCard, Parameter
+from ....core.threat import Capability, Observer
+
+# The gradient's rank shows the batch size: who reads the messages needs to know nothing else.
+_ON_THE_WIRE = (Observer.HONEST_SERVER, Observer.EAVESDROPPER)
+_SEARCH = (
+    Parameter(name="starts", default=512, summary="descents a pass, in the search for columns"),
+    Parameter(name="passes", default=5, summary="passes at most"),
+    Parameter(name="largest_search", default=24, summary="search up to this many records"),
+    Parameter(name="refits", default=4, summary="starts of the fit where records are unproved"),
+)
+
+EXACT = (
+    AttackCard(
+        name="fully-connected",
+        summary="Reads a batch off the gradient of a fully connected first layer, exactly.",
+        implementation="seepage.attacks.inversion.exact.fully_connected:FullyConnected",
+        reference="Geiping et al. 2020, arXiv 2003.14053; Dimitrov et al. 2024, arXiv 2403.03945",
+        year=2020,
+        parameters=_SEARCH,
+        observers=_ON_THE_WIRE,
+        needs=(Capability.SEES_GLOBAL_MODELS,),
+        views=("update", "aggregate"),
+        claims="reconstruction",
+        cost="moderate",
+        adaptive_against=("secure-aggregation",),
+    ),
+    AttackCard(
+        name="averaged",
+        summary="Averages a client's updates over rounds, so that noise shrinks, and inverts.",
+        implementation="seepage.attacks.inversion.exact.averaged:Averaged",
+        reference="folklore; see DLG (arXiv 1906.08935) on noise and Phong et al. 2018",
+        year=2018,
+        parameters=(
+            Parameter(name="largest_search", default=12, summary="search up to so many records"),
+            Parameter(name="refits", default=4, summary="starts of the fit, as fully-connected"),
+        ),
+        observers=_ON_THE_WIRE,
+        needs=(Capability.SEES_CLIENT_UPDATES,),
+        views=("history",),
+        claims="reconstruction",
+        cost="moderate",
+        adaptive_against=("dp-sgd", "local-dp"),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Inversions by a network that was trained on auxiliary records."""

@@ -1,0 +1,5 @@
+"""The catalogue of learned inversions."""
+
+from ....core.cards import AttackCard
+
+LEARNED: tuple[AttackCard, ...] = ()

@@ -1,0 +1,1 @@
+"""Inversions by search: a batch whose gradient matches the observed one."""
