@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from ..core.attack import Attack
+from ..core.attack import ActiveAttack, Attack
 from ..core.claims import AttributeGuess, BatchTruth, Claim, MembershipScores, Reconstruction
 from ..core.errors import NotApplicableError, SeepageError
 from ..core.seeds import torch_rng
-from ..core.views import View
+from ..core.views import AggregateView, View
+from ..fl.transcript import Transcript
 from .attacking import attack_all
 from .cells import Cell, Job, Measured, view_kind
 from .evidence import Evidence, membership_evidence
 from .federations import Federations, window
+from .moves import client_sees, with_moves
 from .pictures import Recovered, picture_arrays
 from .scoring import (
     NULLS,
@@ -94,16 +98,16 @@ class Laboratory:
         Then it is no threat to this model; else it is a gap in the audit.
         """
         kind = self._kind(cell, "undefended")
+        attack: Attack = cell.attack.build(cell.settings)
         if cell.attack.claims == "membership":
             rng = torch_rng(self.seed, "applicable")
             asked = membership_views(kind, self.federations, "undefended", cell.observer, rng)
             view = asked[0][0]
         else:
-            transcript = self.federations.transcript("undefended")
-            rounds = self._rounds(cell, "undefended")
-            view = batch_views(kind, transcript, cell.observer, rounds)[0][0]
+            transcript = self._transcript(cell, attack, "undefended")
+            view = self._views(cell, "undefended", transcript)[0][0]
         try:
-            cell.attack.build(cell.settings)(view, torch_rng(self.seed, "applicable"))
+            attack(view, torch_rng(self.seed, "applicable"))
         except NotApplicableError:
             return True
         return False
@@ -116,20 +120,18 @@ class Laboratory:
         """Attack draws of batches, replica after replica of the job, until `units` of them."""
         claims: list[Claim] = []
         truths: list[BatchTruth] = []
+        details: dict[str, Any] = {}
         for replica in range(MAX_REPLICAS):
             missing = units - sum(bool(len(truth.rows)) for truth in truths)
             if missing <= 0:
                 break
-            pairs = batch_views(
-                self._kind(cell, variant),
-                self.federations.transcript(variant, replica),
-                cell.observer,
-                self._rounds(cell, variant),
-            )
-            pairs = _first(pairs, missing)
+            transcript = self._transcript(cell, attack, variant, replica)
+            if replica == 0 and isinstance(attack, ActiveAttack):
+                details["client_sees"] = client_sees(transcript, self._rounds(cell, variant))
+            pairs = _first(self._views(cell, variant, transcript), missing)
             first = len(claims)
             rngs = [torch_rng(self.seed, cell.id, variant, first + i) for i in range(len(pairs))]
-            claims += attack_all(attack, [view for view, _ in pairs], rngs)
+            claims += self._claims(attack, transcript, [view for view, _ in pairs], rngs)
             truths += [truth for _, truth in pairs]
         spare = self._null_claims(cell, attack, variant) if lacks_null(truths) else []
         rng = torch_rng(self.seed, cell.id, variant, "scoring")
@@ -143,17 +145,49 @@ class Laboratory:
                 f"{cell.attack.name} returned claims of another kind than its card's"
             )
         evidence = score_reconstructions(found, truths, self.background, rng)
+        evidence = replace(evidence, details={**evidence.details, **details})
         return Attempt(evidence=(evidence,), recovered=recovered(found[: len(truths)], truths))
+
+    def _transcript(self, cell: Cell, attack: Attack, variant: str, replica: int = 0) -> Transcript:
+        """Return a federation, in which an active attack has made its moves."""
+        transcript = self.federations.transcript(variant, replica)
+        if not isinstance(attack, ActiveAttack):
+            return transcript
+        return with_moves(
+            transcript,
+            cell.observer,
+            self._rounds(cell, variant),
+            attack,
+            lambda number: torch_rng(self.seed, cell.id, variant, replica, "move", number),
+        )
+
+    def _views(
+        self, cell: Cell, variant: str, transcript: Transcript
+    ) -> list[tuple[View, BatchTruth]]:
+        kind = self._kind(cell, variant)
+        return batch_views(kind, transcript, cell.observer, self._rounds(cell, variant))
+
+    def _claims(
+        self,
+        attack: Attack,
+        transcript: Transcript,
+        views: Sequence[View],
+        rngs: Sequence[torch.Generator],
+    ) -> list[Claim]:
+        """Attack the views; of a round that the clients aborted there is nothing to claim."""
+        aborted = {n: r.aborted for n, r in transcript.rounds.items() if r.aborted}
+        if not aborted or not all(isinstance(view, AggregateView) for view in views):
+            return attack_all(attack, views, rngs)
+        nothing = torch.empty(0, *transcript.task.job_facts().input_shape)
+        reason = next(iter(aborted.values()))
+        return [Reconstruction(inputs=nothing, explanation=reason) for _ in views]
 
     def _null_claims(self, cell: Cell, attack: Attack, variant: str) -> list[Claim]:
         """Return claims on a job trained without any of the truth's records."""
-        pairs = batch_views(
-            self._kind(cell, variant),
-            self.federations.transcript(f"null-{variant}"),
-            cell.observer,
-            self._rounds(cell, variant),
-        )[:NULLS]
-        return [attack(view, torch_rng(self.seed, cell.id, "null")) for view, _ in pairs]
+        transcript = self._transcript(cell, attack, f"null-{variant}")
+        views = [view for view, _ in self._views(cell, variant, transcript)[:NULLS]]
+        rngs = [torch_rng(self.seed, cell.id, "null") for _ in views]
+        return self._claims(attack, transcript, views, rngs)
 
     def _rounds(self, cell: Cell, variant: str) -> range:
         rounds = 1 if variant == "planted-batch" else self.job.task.training.rounds

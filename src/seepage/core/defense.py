@@ -32,6 +32,15 @@ class LocalStep:
     expected_batch: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Receipt:
+    """What a client was sent in a round: the model, the roster it was told of, the round."""
+
+    model: nn.Module
+    roster: tuple[int, ...]
+    round: int
+
+
 class Defense:
     """Base of every defense: each hook does nothing unless a defense overrides it.
 
@@ -56,6 +65,10 @@ class Defense:
     def gradient(self, step: LocalStep, rng: torch.Generator) -> Update | None:
         """Return a protected gradient of the step's parameters, or None for the plain one."""
         return None
+
+    def commitment(self, receipt: Receipt) -> bytes:
+        """Return what a client binds into its update; only equal commitments add up."""
+        return b""
 
     def protect_update(self, update: Update, rng: torch.Generator) -> Update:
         """Return what leaves the client in place of `update`."""

@@ -68,7 +68,6 @@ OBSERVERS: dict[Observer, ObserverCard] = {
             name=Observer.MALICIOUS_SERVER,
             summary="A server that departs from the protocol: chooses models and cohorts.",
             capabilities=frozenset(_SERVER | {Capability.CHOOSES_MODEL, Capability.CHOOSES_COHORT}),
-            audited=False,
         ),
         ObserverCard(
             name=Observer.HONEST_SERVER,

@@ -9,15 +9,17 @@ if TYPE_CHECKING:
     from .central_dp import CentralDP
     from .dp_sgd import DPSGD
     from .local_dp import LocalDP
+    from .model_commitment import ModelCommitment
     from .secure_aggregation import SecureAggregation
     from .top_k import TopK
 
-__all__ = ["DPSGD", "CentralDP", "LocalDP", "SecureAggregation", "TopK"]
+__all__ = ["DPSGD", "CentralDP", "LocalDP", "ModelCommitment", "SecureAggregation", "TopK"]
 
 _MODULES = {
     "DPSGD": "dp_sgd",
     "CentralDP": "central_dp",
     "LocalDP": "local_dp",
+    "ModelCommitment": "model_commitment",
     "SecureAggregation": "secure_aggregation",
     "TopK": "top_k",
 }

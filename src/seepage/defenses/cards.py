@@ -101,7 +101,18 @@ CARDS: tuple[DefenseCard, ...] = (
         ),
         mechanism="an ideal sum: only the aggregate is revealed, and nothing is added to it",
         guarantee="none",
-        adaptive_attacks=("fully-connected",),
+        adaptive_attacks=("fully-connected", "imprint", "model-inconsistency"),
+    ),
+    DefenseCard(
+        name="model-commitment",
+        summary="Each client binds a hash of the model, roster and round that it received into "
+        "its update: a server that sends differing models gets no sum.",
+        implementation="seepage.defenses.model_commitment:ModelCommitment",
+        reference="Pasquini, Francati & Ateniese 2022, arXiv 2111.07380",
+        year=2022,
+        mechanism="the sum is released only where all clients' SHA-256 commitments are equal",
+        guarantee="heuristic",
+        adaptive_attacks=("model-inconsistency", "imprint"),
     ),
 )
 

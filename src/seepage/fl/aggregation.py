@@ -25,9 +25,18 @@ class Aggregation:
         self._lr = lr
         self._total: dict[str, Tensor] = {}
         self._received = 0
+        self._commitments: set[bytes] = set()
 
-    def receive(self, number: int, client: int, update: Update, rng: torch.Generator) -> Update:
+    def receive(
+        self,
+        number: int,
+        client: int,
+        update: Update,
+        rng: torch.Generator,
+        commitment: bytes = b"",
+    ) -> Update:
         """Count a raw update in; return it as it left the client."""
+        self._commitments.add(commitment)
         sent = update
         for defense in self._defenses:
             sent = defense.protect_update(sent, rng)
@@ -47,14 +56,23 @@ class Aggregation:
         return sent
 
     def close(self, number: int, rng: torch.Generator) -> Update:
-        """Return the defended mean of what was received, and start anew."""
+        """Return the defended mean of what was received, and start anew.
+
+        Raises `RefusedError` where the clients' commitments differ: they were not sent the
+        same model, so their updates do not add up.
+        """
+        if len(self._commitments) > 1:
+            raise RefusedError(
+                f"round {number}: the clients committed to {len(self._commitments)} different "
+                "models, so that their updates do not add up"
+            )
         plain = {name: value / self._received for name, value in self._total.items()}
         aggregate: Update = plain
         for defense in self._defenses:
             aggregate = defense.protect_aggregate(aggregate, self._received, rng)
         if self._defenses:
             _accept(aggregate, plain, self._names, f"round {number}, aggregate")
-        self._total, self._received = {}, 0
+        self._total, self._received, self._commitments = {}, 0, set()
         return aggregate
 
     def apply(self, number: int, state: Update, aggregate: Update) -> Update:

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..core.task import Records
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
 
 
@@ -69,3 +73,15 @@ def cohort_of(clients: int, size: int, rng: torch.Generator) -> tuple[int, ...]:
     if size == clients:
         return tuple(range(clients))
     return tuple(sorted(torch.randperm(clients, generator=rng)[:size].tolist()))
+
+
+def distinct(batches: Iterable[Records]) -> Records:
+    """Return the records of some batches, each row once."""
+    batches = list(batches)
+    joined = Records(
+        inputs=torch.cat([b.inputs for b in batches]),
+        targets=torch.cat([b.targets for b in batches]),
+        rows=torch.cat([b.rows for b in batches]),
+    )
+    first = {row: i for i, row in reversed(list(enumerate(joined.rows.tolist())))}
+    return joined.take(torch.tensor(sorted(first.values()), dtype=torch.int64))

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import torch
-
 from ..core.claims import BatchTruth
-from ..core.task import Records
 from ..core.threat import Capability, Observer
 from ..core.views import HistoryView, SeenRound
+from .batches import distinct
 from .vantage import common, model_at, recorded, sees
 
 if TYPE_CHECKING:
@@ -47,15 +45,3 @@ def client_views(
         )
         pairs.append((view, truth))
     return pairs
-
-
-def distinct(batches: Iterable[Records]) -> Records:
-    """Return the records of some batches, each row once."""
-    batches = list(batches)
-    joined = Records(
-        inputs=torch.cat([b.inputs for b in batches]),
-        targets=torch.cat([b.targets for b in batches]),
-        rows=torch.cat([b.rows for b in batches]),
-    )
-    first = {row: i for i, row in reversed(list(enumerate(joined.rows.tolist())))}
-    return joined.take(torch.tensor(sorted(first.values()), dtype=torch.int64))

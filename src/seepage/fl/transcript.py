@@ -7,7 +7,7 @@ builders in `views`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class RoundRecord:
     batches : by client, every distinct record that it used, in order of first use
         (the truth); without records where Poisson sampling drew none
     aggregate : the mean update as it left the aggregation
+    sent : the models that a malicious server sent, by client (missing: the honest one)
+    aborted : why there is no aggregate, where the clients' defenses withheld it
     """
 
     round: int
@@ -37,6 +39,8 @@ class RoundRecord:
     released: Mapping[int, Update]
     batches: Mapping[int, Records]
     aggregate: Update
+    sent: Mapping[int, nn.Module] = field(default_factory=dict[int, "nn.Module"])
+    aborted: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,8 +14,10 @@ from ..core.views import AggregateView, UpdateView
 from .vantage import common, model_at, recorded, sees
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..core.task import Records
-    from .transcript import Transcript
+    from .transcript import RoundRecord, Transcript
 
 
 def update_views(
@@ -35,7 +38,7 @@ def update_views(
                 **common(transcript, observer, clients=[client]),
                 round=record.round,
                 client=client,
-                model=model_at(transcript, record.state, training=True),
+                model=_received(transcript, record, client),
                 update=update,
             )
             cluster = f"{transcript.replica}/{record.round}/{client}"
@@ -49,7 +52,8 @@ def aggregate_views(
     """Return a View of the aggregate of each of the given (recorded) rounds.
 
     The truth is the union of the cohort's batches. Empty where the observer does not see
-    aggregates, or sees the single updates, which tell more.
+    aggregates, or sees the single updates, which tell more. A round that the clients'
+    defenses aborted has an empty aggregate.
     """
     needed = (Capability.SEES_AGGREGATES, Capability.SEES_GLOBAL_MODELS)
     if not sees(transcript, observer, *needed):
@@ -62,12 +66,28 @@ def aggregate_views(
             **common(transcript, observer, clients=list(record.batches)),
             round=record.round,
             contributors=len(record.batches),
-            model=model_at(transcript, record.state, training=True),
+            model=_usual(transcript, record),
             aggregate=record.aggregate,
+            sent={c: deepcopy(m).train() for c, m in record.sent.items()},
         )
         cluster = f"{transcript.replica}/{record.round}"
         pairs.append((view, _truth(list(record.batches.values()), cluster)))
     return pairs
+
+
+def _received(transcript: Transcript, record: RoundRecord, client: int) -> nn.Module:
+    """Return a copy of the model that a client was sent."""
+    if client in record.sent:
+        return deepcopy(record.sent[client]).train()
+    return model_at(transcript, record.state, training=True)
+
+
+def _usual(transcript: Transcript, record: RoundRecord) -> nn.Module:
+    """Return a copy of the model that most of the round's clients were sent."""
+    sent = [id(record.sent[c]) if c in record.sent else 0 for c in record.batches]
+    most = max(dict.fromkeys(sent), key=sent.count)
+    client = next(c for c, model in zip(record.batches, sent, strict=True) if model == most)
+    return _received(transcript, record, client)
 
 
 def _truth(batches: Sequence[Records], cluster: str) -> BatchTruth:

@@ -1,0 +1,133 @@
+"""A round in which the server departs from the protocol.
+
+The job runs honestly up to a round; then the server sends what models it likes, to whom it
+likes, and reads what comes back. It does not apply what it collected: the job goes on as if
+the round had failed, so that one honest training serves many attacks.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..core.defense import Receipt
+from ..core.errors import ModelError, RefusedError, UsageError
+from ..core.seeds import derive_seed, torch_rng
+from ..core.views import ServerKnowledge
+from .aggregation import Aggregation
+from .batches import Epochs, Poisson, distinct, expected_batch
+from .client import ClientTrainer
+from .probe import traits
+from .state import detached, finite, shared_state
+from .transcript import RoundRecord
+from .vantage import common, model_at, recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor, nn
+
+    from ..core.attack import ServerMove
+    from ..core.task import Records
+    from ..core.threat import Observer
+    from ..core.views import Update
+    from .transcript import Transcript
+
+
+def malicious_round(
+    transcript: Transcript,
+    observer: Observer,
+    number: int,
+    server: Callable[[ServerKnowledge], ServerMove],
+) -> Transcript:
+    """Return the transcript with a (recorded) round run anew under the server's move.
+
+    Clients draw new batches and train as the job says on whatever model they get. Where
+    their defenses refuse a sum, the record says so in `aborted`. Raises `UsageError` where
+    the move names clients that the job has not, `ModelError` where a sent model does not
+    take the job's records.
+    """
+    (honest,) = recorded(transcript, [number])
+    cohort = tuple(sorted(honest.batches))
+    knowledge = ServerKnowledge(
+        **common(transcript, observer, clients=cohort),
+        round=number,
+        model=model_at(transcript, honest.state, training=True),
+        cohort=cohort,
+    )
+    move = server(knowledge)
+    cohort = cohort if move.cohort is None else move.cohort
+    if strangers := (set(cohort) | set(move.models)) - set(range(len(transcript.task.clients))):
+        raise UsageError(f"the server's move names client {min(strangers)}: the job has none such")
+    record = _Round(transcript, number).run(honest, cohort, move)
+    return replace(transcript, rounds={number: record}, states={number: honest.state})
+
+
+class _Round:
+    """The clients' side: each trains on the model that it got, and binds its receipt."""
+
+    def __init__(self, transcript: Transcript, number: int) -> None:
+        self.transcript, self.number = transcript, number
+        self.seeds = (transcript.seed, "malicious", transcript.replica, number)
+        self.trainers: dict[int, ClientTrainer] = {}
+
+    def run(self, honest: RoundRecord, cohort: Sequence[int], move: ServerMove) -> RoundRecord:
+        task, defenses = self.transcript.task, self.transcript.defenses
+        plain = model_at(self.transcript, honest.state, training=True)
+        aggregation = Aggregation(defenses, task.training.lr)
+        released: dict[int, Update] = {}
+        batches: dict[int, Records] = {}
+        for client in cohort:
+            model = move.models.get(client, plain)
+            steps = self._batches(client)
+            update = self._update(client, model, steps)
+            receipt = Receipt(model=model, roster=tuple(cohort), round=self.number)
+            bound = b"".join(d.commitment(receipt) for d in defenses)
+            rng = torch_rng(*self.seeds, "defense", client)
+            sent = aggregation.receive(self.number, client, update, rng, bound)
+            released[client] = detached(sent)
+            batches[client] = distinct(steps)
+        aggregate, aborted = {}, ""
+        try:
+            rng = torch_rng(*self.seeds, "aggregate")
+            aggregate = detached(aggregation.close(self.number, rng))
+        except RefusedError as error:
+            aborted = str(error)
+        return RoundRecord(
+            round=self.number,
+            state=honest.state,
+            released=released,
+            batches=batches,
+            aggregate=aggregate,
+            sent={c: m for c, m in move.models.items() if c in cohort},
+            aborted=aborted,
+        )
+
+    def _batches(self, client: int) -> list[Records]:
+        training, data = self.transcript.task.training, self.transcript.task.clients[client].train
+        kind = Poisson if any(d.poisson for d in self.transcript.defenses) else Epochs
+        size = expected_batch(len(data), training.batch_size)
+        draws = kind(len(data), size, torch_rng(*self.seeds, "batches", client))
+        return [data.take(draws.draw()) for _ in range(training.local_steps)]
+
+    def _update(self, client: int, model: nn.Module, steps: Sequence[Records]) -> dict[str, Tensor]:
+        task = self.transcript.task
+        if id(model) not in self.trainers:
+            for defense in self.transcript.defenses:
+                defense.check(deepcopy(model), task.training)
+            stochastic = traits(task, model).stochastic
+            self.trainers[id(model)] = ClientTrainer(
+                task, model, self.transcript.defenses, stochastic=stochastic
+            )
+        update = self.trainers[id(model)].run(
+            client,
+            shared_state(model),
+            steps,
+            expected=expected_batch(len(task.clients[client].train), task.training.batch_size),
+            rng=torch_rng(*self.seeds, "noise", client),
+            seed=derive_seed(*self.seeds, "local", client),
+        )
+        if not finite(update):
+            raise ModelError(f"on the sent model, the update of client {client} is not finite")
+        return update
