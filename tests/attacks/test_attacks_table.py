@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from attack_views import auxiliary, digits, draw, job, mlp, noisy, update_of
 from torch import Tensor
 
-from seepage.attacks.api import attack
+from seepage.attacks.api import attack_view
 from seepage.attacks.cards import CARDS
 from seepage.core.attack import Attack
 from seepage.core.cards import COST_TIERS, AttackCard
@@ -103,7 +103,7 @@ def test_it_claims_what_its_card_says_and_leaves_the_view_alone(card: AttackCard
     settings = QUICK.get(card.name, {})
     shared = torch.random.get_rng_state()
     first, again = (
-        attack(card.name, view, torch.Generator().manual_seed(5), **settings) for _ in range(2)
+        attack_view(card.name, view, torch.Generator().manual_seed(5), **settings) for _ in range(2)
     )
     assert isinstance(first, CLAIMS[card.claims])
     assert torch.equal(torch.random.get_rng_state(), shared)
@@ -161,17 +161,17 @@ def test_what_it_needs_and_is_not_told_is_not_applicable(card: AttackCard, kind:
     if card.name in ("fully-connected", "averaged"):
         return
     with pytest.raises(NotApplicableError):
-        attack(card.name, view, torch.Generator(), **QUICK.get(card.name, {}))
+        attack_view(card.name, view, torch.Generator(), **QUICK.get(card.name, {}))
 
 
 def test_names_settings_and_kinds_are_checked():
     view = a_view("update")
     with pytest.raises(UsageError, match="did you mean 'fedmia'"):
-        attack("fedmai", view, torch.Generator())
+        attack_view("fedmai", view, torch.Generator())
     with pytest.raises(PlanError, match="no parameter 'step'; did you mean 'steps'"):
-        attack("dlg", view, torch.Generator(), step=3)
+        attack_view("dlg", view, torch.Generator(), step=3)
     with pytest.raises(NotApplicableError, match="not update"):
-        attack("fedmia", view, torch.Generator())
+        attack_view("fedmia", view, torch.Generator())
 
 
 def test_the_catalogue_needs_neither_torch_nor_numpy():
@@ -190,7 +190,7 @@ def test_scores_of_one_client_say_nothing_of_another():
     view = replace(view, facts=(strangers,))
     member = torch.arange(100) < 50
     for name in ("gradient-cosine", "fedmia"):
-        scores = attack(name, view, torch.Generator()).scores
+        scores = attack_view(name, view, torch.Generator()).scores
         wins = (scores[member][:, None] > scores[~member]).double().mean()
         # Three standard errors of the Mann-Whitney statistic at 50 against 50.
         assert abs(float(wins) - 0.5) < 3 * (101 / (12 * 50 * 50)) ** 0.5

@@ -49,7 +49,7 @@ def test_a_plan_is_read_into_types_and_back() -> None:
         ("seed = 3", "sead = 3", 1, "did you mean 'seed'?"),
         ('  "end",', '  "ende",', 9, "did you mean 'end'?"),
         ("tolerance = 0.1", 'metrics = ["acu"]', 17, "did you mean 'auc'?"),
-        ("seed = 3", 'observers = ["malicious-server"]', 1, "not audited yet"),
+        ("seed = 3", 'observers = ["release-reader"]', 1, "not audited yet"),
         ("seed = 3", "units = -1", 1, "0 (enough for a clear)"),
         (
             "tolerance = 0.1",

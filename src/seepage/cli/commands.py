@@ -8,6 +8,7 @@ from ..core.names import nearest
 
 COMMANDS = {
     "audit": ("audit:audit", "Train a job, attack it, judge it."),
+    "attack": ("attack:attack", "Run one attack alone and write pictures."),
     "list": ("catalogue:list_", "List attacks, defenses, observers, datasets, models, plans."),
     "show": ("catalogue:show", "Show the card of one of them."),
     "report": ("reports:report", "Write reports of a finished run."),

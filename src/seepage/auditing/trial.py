@@ -1,0 +1,157 @@
+"""One attack alone, on a few draws of one job: what it makes of them, without a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from math import ceil
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+
+from ..core.attack import Attack
+from ..core.claims import Reconstruction
+from ..core.errors import UsageError
+from ..core.plan import Component, Plan, TaskPlan
+from ..core.registry import card
+from ..core.threat import OBSERVERS
+from .attempts import Attempt, Attempts
+from .cells import Cell, enumerate_cells
+from .federations import Federations
+from .pictures import picture_arrays
+from .spec import from_plan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Trial:
+    """What one attack made of a job.
+
+    Fields
+    ------
+    attack, settings, observer, task, defenses, moment, seed : what was run
+    metric, value, ci, n, draws, null, prior, gain, gain_ci : as of a finding (95 % limits)
+    solved : share of draws that the attack itself takes for solved
+    explanation : the attack's own, of the first draw
+    seconds : CPU seconds a draw
+    details : PSNR and SSIM, and what clients saw of a malicious server
+    pictures : truth and reconstructions, blurred unless records were asked for
+    """
+
+    attack: str
+    settings: dict[str, Any]
+    observer: str
+    task: dict[str, Any]
+    defenses: list[dict[str, Any]]
+    moment: str
+    seed: int
+    metric: str
+    value: float
+    ci: tuple[float, float]
+    n: int
+    draws: int
+    null: float
+    prior: float
+    gain: float
+    gain_ci: tuple[float, float]
+    solved: float
+    explanation: str
+    seconds: float
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
+    pictures: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON types, all but the pictures."""
+        content = asdict(replace(self, pictures={}))
+        content.pop("pictures")
+        return {"schema": "seepage.trial/1", **content}
+
+
+def trial(
+    attack: Component,
+    task: TaskPlan,
+    *,
+    defenses: Sequence[Component] = (),
+    draws: int = 4,
+    seed: int = 0,
+    include_records: bool = False,
+    base: Path | None = None,
+) -> Trial:
+    """Train the job up to its (one) moment and attack `draws` draws of batches.
+
+    Raises `UsageError` for an attack on membership (which asks of a whole audit) and where
+    no observer can run the attack under these defenses.
+    """
+    found = card("attacks", attack.name)
+    if found.claims not in {"reconstruction", "attribute"}:
+        raise UsageError(
+            f"{attack.name} claims {found.claims}: such an attack is judged by `seepage audit`"
+        )
+    trained = _no_longer_than_needed(task, draws)
+    plan = Plan(
+        seed=seed,
+        tasks=(trained,),
+        defenses=tuple(defenses),
+        attacks=(attack,),
+        observers=tuple(o.value for o in found.observers if OBSERVERS[o].audited),
+    )
+    spec = from_plan(plan, source="", base=base)
+    (job,) = spec.jobs
+    cells, ruled_out = enumerate_cells(spec.jobs, spec.attackers, plan.watchers())
+    cells = [cell for cell in cells if cell.attack.name == attack.name]
+    if not cells:
+        reason = ruled_out[0].reason if ruled_out else "no observer gets a view that it reads"
+        raise UsageError(f"{attack.name} can't be run on this job: {reason}")
+    federations = Federations(job, seed=seed, width=_width(trained, draws))
+    run = Attempts(job=job, federations=federations, seed=seed)
+    built: Attack = found.build(attack.settings)
+    attempt = run.run(cells[0], built, "defended", draws)
+    pictures = {}
+    if found.claims == "reconstruction":
+        pictures = picture_arrays({"defended": attempt.recovered}, include_records=include_records)
+    return _told(cells[0], replace(plan, tasks=(task,)), attempt, pictures)
+
+
+def _told(cell: Cell, plan: Plan, attempt: Attempt, pictures: dict[str, np.ndarray]) -> Trial:
+    (evidence,) = attempt.evidence
+    measure = evidence.measure()
+    claims = [c for c in attempt.claims if isinstance(c, Reconstruction)]
+    low, high = measure.value.interval()
+    least, most = measure.gain.interval()
+    return Trial(
+        attack=cell.attack.name,
+        settings=dict(cell.settings),
+        observer=cell.observer.value,
+        task=asdict(plan.tasks[0]),
+        defenses=[asdict(d) for d in plan.defenses],
+        moment=plan.tasks[0].moments[0],
+        seed=plan.seed,
+        metric=evidence.metric,
+        value=measure.value.value,
+        ci=(low, high),
+        n=evidence.n,
+        draws=evidence.units,
+        null=measure.null.value,
+        prior=measure.prior.value,
+        gain=measure.gain.value,
+        gain_ci=(least, most),
+        solved=mean(c.solved for c in claims) if claims else 0.0,
+        explanation=claims[0].explanation if claims else "",
+        seconds=mean(c.seconds for c in claims) if claims else 0.0,
+        details={k: v for k, v in evidence.details.items() if k != "note"},
+        pictures=pictures,
+    )
+
+
+def _width(task: TaskPlan, draws: int) -> int:
+    cohort = task.training.cohort or task.data.clients
+    return min(ceil(draws / cohort), task.training.rounds)
+
+
+def _no_longer_than_needed(task: TaskPlan, draws: int) -> TaskPlan:
+    """Return the task with as few rounds as its moment asks for."""
+    training = task.training
+    first = {"start": 0, "middle": training.rounds // 2, "end": training.rounds}[task.moments[0]]
+    rounds = max(first, _width(task, draws))
+    return replace(task, training=replace(training, rounds=rounds), moments=("end",))

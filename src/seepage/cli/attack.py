@@ -1,0 +1,173 @@
+"""`seepage attack`: one attack alone on a few batches of one job, with pictures."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..core.errors import UsageError
+from ..core.plan import MOMENTS, Component, DataPlan, TaskPlan
+from ..core.registry import card
+from ..core.task import Training
+
+if TYPE_CHECKING:
+    from ..auditing.trial import Trial
+
+
+@click.command()
+@click.argument("name")
+@click.option("--dataset", default="digits", help="A dataset's name or file [digits].")
+@click.option("--model", default="mlp", help="A model, e.g. mlp,width=512 [mlp].")
+@click.option("--batch", default=4, help="Records a local step [4].")
+@click.option("--stage", type=click.Choice(MOMENTS), default="start", help="When [start].")
+@click.option("--seed", default=0, help="Seed of everything random [0].")
+@click.option("--defense", "defenses", multiple=True, help="E.g. dp-sgd,noise_multiplier=1.0.")
+@click.option("--local-steps", default=1, help="Steps a client takes a round [1].")
+@click.option("--rounds", default=60, help="Rounds of the whole job [60].")
+@click.option("--lr", default=0.1, help="Learning rate of the local steps [0.1].")
+@click.option("--clients", default=8, help="Clients of the job [8].")
+@click.option("--limit", default=0, help="Use at most so many rows of the dataset [all].")
+@click.option("--draws", default=4, help="Batches to attack [4].")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of the attack.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of pictures [seepage-runs].")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
+@click.option("--include-records", is_flag=True, help="Show real records, unblurred.")
+def attack(
+    name: str,
+    dataset: str,
+    model: str,
+    batch: int,
+    stage: str,
+    seed: int,
+    defenses: tuple[str, ...],
+    local_steps: int,
+    rounds: int,
+    lr: float,
+    clients: int,
+    limit: int,
+    draws: int,
+    settings: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+    include_records: bool,
+) -> None:
+    """Run attack NAME alone; exit 0 whatever it finds (`seepage audit` gives verdicts)."""
+    if draws < 1:
+        raise UsageError(f"--draws is {draws}; use 1 or more")
+    chosen = component("attacks", ",".join([name, *settings]))
+    task = TaskPlan(
+        name=Path(dataset).stem,
+        data=DataPlan(source=dataset, clients=clients, limit=limit),
+        model=component("models", model),
+        training=Training(rounds=rounds, batch_size=batch, local_steps=local_steps, lr=lr),
+        moments=(stage,),
+    )
+    from .progress import Progress
+
+    with Progress(sys.stderr) as progress:
+        progress.say(f"training {task.model.name} on {dataset}, then {name}")
+        import torch
+
+        from ..auditing.trial import trial
+
+        torch.set_num_threads(1)
+        found = trial(
+            chosen,
+            task,
+            defenses=[component("defenses", d) for d in defenses],
+            draws=draws,
+            seed=seed,
+            include_records=include_records,
+            base=Path(),
+        )
+    slug = f"attack-{name}-{task.name}-{task.model.name}-b{batch}-{stage}-{seed}"
+    folder = out or Path("seepage-runs") / slug
+    picture = _write(found, folder)
+    if as_json:
+        picture_name = str(picture) if picture else None
+        click.echo(json.dumps(_plain({**found.to_json(), "picture": picture_name}), indent=2))
+    else:
+        _say(found, picture)
+
+
+def component(kind: str, text: str) -> Component:
+    """Return a component from `name,key=value,...`, values as in TOML (or bare words).
+
+    Raises `UsageError` for an unknown name or setting, or one without a value.
+    """
+    name, *pairs = text.split(",")
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"{text}: {pair!r} is no setting; write KEY=VALUE")
+        settings[key.strip()] = _value(value.strip())
+    if kind != "models" or ":" not in name:
+        card(kind, name).check(settings)
+    return Component(name=name, settings=settings)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _write(found: Trial, folder: Path) -> Path | None:
+    """Write `trial.json` and, for images, `picture.png`; return the picture's path."""
+    from ..report.mosaic import mosaic
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(_plain(found.to_json()), indent=2) + "\n"
+        (folder / "trial.json").write_text(text)
+        drawn = mosaic({k: v for k, v in found.pictures.items() if k in ("truth", "defended")})
+        if drawn is None:
+            return None
+        (folder / "picture.png").write_bytes(drawn)
+    except OSError as error:
+        raise UsageError(f"{folder}: can't be written: {error.strerror}") from error
+    return folder / "picture.png"
+
+
+def _say(found: Trial, picture: Path | None) -> None:
+    low, high = found.ci
+    lines = [
+        f"{found.attack} by the {found.observer}, {found.draws} batches, {found.n} victims",
+        f"{found.metric}  {found.value:.3f}  [{low:.3f}, {high:.3f}] (95 %)",
+        f"null {found.null:.3f}, prior {found.prior:.3f}, gain {found.gain:.3f} "
+        f"[{found.gain_ci[0]:.3f}, {found.gain_ci[1]:.3f}]",
+    ]
+    lines += [
+        f"{label}  {found.details[key]}"
+        for key, label in (("psnr_median_db", "median PSNR, dB"), ("ssim_median", "median SSIM"))
+        if key in found.details
+    ]
+    if found.metric == "identification_rate":
+        lines.append(
+            f"solved by its own judgement  {found.solved:.2f}; {found.seconds:.2f} CPU s a batch"
+        )
+    for kind, seen in found.details.get("client_sees", {}).items():
+        figures = ", ".join(f"{k} {v:.3g}" for k, v in seen.items())
+        lines.append(f"what a client sees ({kind} model): {figures}")
+    lines += [
+        text for text in (found.explanation, f"pictures: {picture}" if picture else "") if text
+    ]
+    click.echo("\n".join(lines))
+
+
+def _plain(value: Any) -> Any:
+    """Return plain JSON types: no infinities, at most ten digits."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return "unbounded" if value in (float("inf"), -float("inf")) else float(f"{value:.10g}")
+    return value
