@@ -1,4 +1,4 @@
-"""One attack alone, on a few draws of one job: what it makes of them, without a verdict."""
+"""Attacks alone, on a few draws of one job: what they make of them, without a verdict."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from ..core.attack import Attack
+from ..core.cards import AttackCard
 from ..core.claims import Reconstruction
 from ..core.errors import UsageError
 from ..core.plan import Component, Plan, TaskPlan
 from ..core.registry import card
 from ..core.threat import OBSERVERS
 from .attempts import Attempt, Attempts
-from .cells import Cell, enumerate_cells
+from .cells import Attacker, Cell, enumerate_cells
 from .federations import Federations
 from .pictures import picture_arrays
 from .spec import from_plan
@@ -68,49 +69,63 @@ class Trial:
         return {"schema": "seepage.trial/1", **content}
 
 
-def trial(
-    attack: Component,
-    task: TaskPlan,
-    *,
-    defenses: Sequence[Component] = (),
-    draws: int = 4,
-    seed: int = 0,
-    include_records: bool = False,
-    base: Path | None = None,
-) -> Trial:
-    """Train the job up to its (one) moment and attack `draws` draws of batches.
+class Bench:
+    """One job, trained once up to its (one) moment, on which attacks are tried.
 
-    Raises `UsageError` for an attack on membership (which asks of a whole audit) and where
-    no observer can run the attack under these defenses.
+    `draws` is the most batches that an attack can be given. Raises `UsageError` where data,
+    model and defenses don't fit together.
     """
-    found = card("attacks", attack.name)
-    if found.claims not in {"reconstruction", "attribute"}:
-        raise UsageError(
-            f"{attack.name} claims {found.claims}: such an attack is judged by `seepage audit`"
-        )
-    trained = _no_longer_than_needed(task, draws)
-    plan = Plan(
-        seed=seed,
-        tasks=(trained,),
-        defenses=tuple(defenses),
-        attacks=(attack,),
-        observers=tuple(o.value for o in found.observers if OBSERVERS[o].audited),
-    )
-    spec = from_plan(plan, source="", base=base)
-    (job,) = spec.jobs
-    cells, ruled_out = enumerate_cells(spec.jobs, spec.attackers, plan.watchers())
-    cells = [cell for cell in cells if cell.attack.name == attack.name]
-    if not cells:
-        reason = ruled_out[0].reason if ruled_out else "no observer gets a view that it reads"
-        raise UsageError(f"{attack.name} can't be run on this job: {reason}")
-    federations = Federations(job, seed=seed, width=_width(trained, draws))
-    run = Attempts(job=job, federations=federations, seed=seed)
-    built: Attack = found.build(attack.settings)
-    attempt = run.run(cells[0], built, "defended", draws)
-    pictures = {}
-    if found.claims == "reconstruction":
-        pictures = picture_arrays({"defended": attempt.recovered}, include_records=include_records)
-    return _told(cells[0], replace(plan, tasks=(task,)), attempt, pictures)
+
+    def __init__(
+        self,
+        task: TaskPlan,
+        *,
+        defenses: Sequence[Component] = (),
+        draws: int = 4,
+        seed: int = 0,
+        base: Path | None = None,
+    ) -> None:
+        trained = _no_longer_than_needed(task, draws)
+        self.plan = Plan(seed=seed, tasks=(task,), defenses=tuple(defenses))
+        spec = from_plan(replace(self.plan, tasks=(trained,)), source="", base=base)
+        (self.job,) = spec.jobs
+        self.draws = draws
+        federations = Federations(self.job, seed=seed, width=_width(trained, draws))
+        self._attempts = Attempts(job=self.job, federations=federations, seed=seed)
+
+    def run(
+        self, attack: Component, *, draws: int | None = None, include_records: bool = False
+    ) -> Trial:
+        """Attack some draws of batches (None: all).
+
+        Raises `UsageError` for an attack on membership (which asks of a whole audit) and
+        where no observer can run the attack on this job; `NotApplicableError` where the
+        attack can't work on such a model.
+        """
+        found = card("attacks", attack.name)
+        if found.claims not in {"reconstruction", "attribute"}:
+            raise UsageError(
+                f"{attack.name} claims {found.claims}: such an attack is judged by `seepage audit`"
+            )
+        cell = self._cell(found, attack)
+        built: Attack = found.build(attack.settings)
+        attempt = self._attempts.run(cell, built, "defended", draws or self.draws)
+        pictures = {}
+        if found.claims == "reconstruction":
+            pictures = picture_arrays(
+                {"defended": attempt.recovered}, include_records=include_records
+            )
+        return _told(cell, self.plan, attempt, pictures)
+
+    def _cell(self, found: AttackCard, attack: Component) -> Cell:
+        observers = [o for o in found.observers if OBSERVERS[o].audited]
+        chosen = [Attacker(card=found, settings=attack.settings)]
+        cells, ruled_out = enumerate_cells([self.job], chosen, observers)
+        cells = [cell for cell in cells if cell.attack.name == attack.name]
+        if not cells:
+            reason = ruled_out[0].reason if ruled_out else "no observer gets a view that it reads"
+            raise UsageError(f"{attack.name} can't be run on this job: {reason}")
+        return cells[0]
 
 
 def _told(cell: Cell, plan: Plan, attempt: Attempt, pictures: dict[str, np.ndarray]) -> Trial:

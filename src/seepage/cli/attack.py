@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..core.errors import UsageError
+from ..core.names import nearest
 from ..core.plan import MOMENTS, Component, DataPlan, TaskPlan
 from ..core.registry import card
 from ..core.task import Training
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name")
-@click.option("--dataset", default="digits", help="A dataset's name or file [digits].")
+@click.option(
+    "--dataset",
+    default="digits",
+    help="A dataset, or a file,key=value,... as in a plan's data [digits].",
+)
 @click.option("--model", default="mlp", help="A model, e.g. mlp,width=512 [mlp].")
 @click.option("--batch", default=4, help="Records a local step [4].")
 @click.option("--stage", type=click.Choice(MOMENTS), default="start", help="When [start].")
@@ -31,7 +37,6 @@ if TYPE_CHECKING:
 @click.option("--rounds", default=60, help="Rounds of the whole job [60].")
 @click.option("--lr", default=0.1, help="Learning rate of the local steps [0.1].")
 @click.option("--clients", default=8, help="Clients of the job [8].")
-@click.option("--limit", default=0, help="Use at most so many rows of the dataset [all].")
 @click.option("--draws", default=4, help="Batches to attack [4].")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of the attack.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of pictures [seepage-runs].")
@@ -49,7 +54,6 @@ def attack(
     rounds: int,
     lr: float,
     clients: int,
-    limit: int,
     draws: int,
     settings: tuple[str, ...],
     out: Path | None,
@@ -60,9 +64,10 @@ def attack(
     if draws < 1:
         raise UsageError(f"--draws is {draws}; use 1 or more")
     chosen = component("attacks", ",".join([name, *settings]))
+    data = data_plan(dataset, clients)
     task = TaskPlan(
-        name=Path(dataset).stem,
-        data=DataPlan(source=dataset, clients=clients, limit=limit),
+        name=Path(data.source).stem,
+        data=data,
         model=component("models", model),
         training=Training(rounds=rounds, batch_size=batch, local_steps=local_steps, lr=lr),
         moments=(stage,),
@@ -73,18 +78,12 @@ def attack(
         progress.say(f"training {task.model.name} on {dataset}, then {name}")
         import torch
 
-        from ..auditing.trial import trial
+        from ..auditing.trial import Bench
 
         torch.set_num_threads(1)
-        found = trial(
-            chosen,
-            task,
-            defenses=[component("defenses", d) for d in defenses],
-            draws=draws,
-            seed=seed,
-            include_records=include_records,
-            base=Path(),
-        )
+        chosen_defenses = [component("defenses", d) for d in defenses]
+        bench = Bench(task, defenses=chosen_defenses, draws=draws, seed=seed, base=Path())
+        found = bench.run(chosen, include_records=include_records)
     slug = f"attack-{name}-{task.name}-{task.model.name}-b{batch}-{stage}-{seed}"
     folder = out or Path("seepage-runs") / slug
     picture = _write(found, folder)
@@ -95,11 +94,32 @@ def attack(
         _say(found, picture)
 
 
+def data_plan(text: str, clients: int) -> DataPlan:
+    """Return where the records come from, from `source,key=value,...`.
+
+    Raises `UsageError` for a key that a plan's `data` has not.
+    """
+    source, settings = _parsed(text)
+    known = {f.name for f in fields(DataPlan)}
+    for key in settings:
+        if key not in known:
+            raise UsageError(f"--dataset: data has no {key!r}{nearest(key, known)}")
+    return DataPlan(**{"clients": clients, **settings, "source": source})
+
+
 def component(kind: str, text: str) -> Component:
     """Return a component from `name,key=value,...`, values as in TOML (or bare words).
 
     Raises `UsageError` for an unknown name or setting, or one without a value.
     """
+    name, settings = _parsed(text)
+    if kind != "models" or ":" not in name:
+        card(kind, name).check(settings)
+    return Component(name=name, settings=settings)
+
+
+def _parsed(text: str) -> tuple[str, dict[str, Any]]:
+    """Return the name, and the values by key, of `name,key=value,...`."""
     name, *pairs = text.split(",")
     settings: dict[str, Any] = {}
     for pair in pairs:
@@ -107,9 +127,7 @@ def component(kind: str, text: str) -> Component:
         if not equals:
             raise UsageError(f"{text}: {pair!r} is no setting; write KEY=VALUE")
         settings[key.strip()] = _value(value.strip())
-    if kind != "models" or ":" not in name:
-        card(kind, name).check(settings)
-    return Component(name=name, settings=settings)
+    return name, settings
 
 
 def _value(text: str) -> Any:
