@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 from pathlib import Path
@@ -70,28 +69,19 @@ class Trial:
 
 
 class Bench:
-    """One job, trained once up to its (one) moment, on which attacks are tried.
+    """A plan's (first) job, trained once up to its (first) moment, on which attacks are tried.
 
     `draws` is the most batches that an attack can be given. Raises `UsageError` where data,
     model and defenses don't fit together.
     """
 
-    def __init__(
-        self,
-        task: TaskPlan,
-        *,
-        defenses: Sequence[Component] = (),
-        draws: int = 4,
-        seed: int = 0,
-        base: Path | None = None,
-    ) -> None:
-        trained = _no_longer_than_needed(task, draws)
-        self.plan = Plan(seed=seed, tasks=(task,), defenses=tuple(defenses))
-        spec = from_plan(replace(self.plan, tasks=(trained,)), source="", base=base)
+    def __init__(self, plan: Plan, *, draws: int = 4, base: Path | None = None) -> None:
+        trained = _no_longer_than_needed(plan.tasks[0], draws)
+        spec = from_plan(replace(plan, tasks=(trained,)), source="", base=base)
+        self.plan, self.draws = plan, draws
         (self.job,) = spec.jobs
-        self.draws = draws
-        federations = Federations(self.job, seed=seed, width=_width(trained, draws))
-        self._attempts = Attempts(job=self.job, federations=federations, seed=seed)
+        federations = Federations(self.job, seed=plan.seed, width=_width(trained, draws))
+        self._attempts = Attempts(job=self.job, federations=federations, seed=plan.seed)
 
     def run(
         self, attack: Component, *, draws: int | None = None, include_records: bool = False

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..core.errors import UsageError
-from ..core.names import nearest
-from ..core.plan import MOMENTS, Component, DataPlan, TaskPlan
-from ..core.registry import card
-from ..core.task import Training
+from ..core.plan import MOMENTS
+from ..core.plan_reader import plan_from_json
 
 if TYPE_CHECKING:
     from ..auditing.trial import Trial
@@ -63,28 +60,39 @@ def attack(
     """Run attack NAME alone; exit 0 whatever it finds (`seepage audit` gives verdicts)."""
     if draws < 1:
         raise UsageError(f"--draws is {draws}; use 1 or more")
-    chosen = component("attacks", ",".join([name, *settings]))
-    data = data_plan(dataset, clients)
-    task = TaskPlan(
-        name=Path(data.source).stem,
-        data=data,
-        model=component("models", model),
-        training=Training(rounds=rounds, batch_size=batch, local_steps=local_steps, lr=lr),
-        moments=(stage,),
+    plan = plan_from_json(
+        {
+            "seed": seed,
+            "tasks": [
+                {
+                    "name": Path(dataset.partition(",")[0]).stem,
+                    "data": {"clients": clients, **parsed(dataset, "source")},
+                    "model": parsed(model),
+                    "training": {
+                        "rounds": rounds,
+                        "batch_size": batch,
+                        "local_steps": local_steps,
+                        "lr": lr,
+                    },
+                    "moments": [stage],
+                }
+            ],
+            "defenses": [parsed(d) for d in defenses],
+            "attacks": [parsed(",".join([name, *settings]))],
+        }
     )
     from .progress import Progress
 
     with Progress(sys.stderr) as progress:
-        progress.say(f"training {task.model.name} on {dataset}, then {name}")
+        progress.say(f"training {plan.tasks[0].model.name} on {dataset}, then {name}")
         import torch
 
         from ..auditing.trial import Bench
 
         torch.set_num_threads(1)
-        chosen_defenses = [component("defenses", d) for d in defenses]
-        bench = Bench(task, defenses=chosen_defenses, draws=draws, seed=seed, base=Path())
-        found = bench.run(chosen, include_records=include_records)
-    slug = f"attack-{name}-{task.name}-{task.model.name}-b{batch}-{stage}-{seed}"
+        bench = Bench(plan, draws=draws, base=Path())
+        found = bench.run(plan.attacks[0], include_records=include_records)
+    slug = f"attack-{name}-{plan.tasks[0].name}-{plan.tasks[0].model.name}-b{batch}-{stage}-{seed}"
     folder = out or Path("seepage-runs") / slug
     picture = _write(found, folder)
     if as_json:
@@ -94,40 +102,19 @@ def attack(
         _say(found, picture)
 
 
-def data_plan(text: str, clients: int) -> DataPlan:
-    """Return where the records come from, from `source,key=value,...`.
+def parsed(text: str, name: str = "name") -> dict[str, Any]:
+    """Return the table behind `NAME,key=value,...`, values as in TOML (or bare words).
 
-    Raises `UsageError` for a key that a plan's `data` has not.
+    Raises `UsageError` for a setting without a value.
     """
-    source, settings = _parsed(text)
-    known = {f.name for f in fields(DataPlan)}
-    for key in settings:
-        if key not in known:
-            raise UsageError(f"--dataset: data has no {key!r}{nearest(key, known)}")
-    return DataPlan(**{"clients": clients, **settings, "source": source})
-
-
-def component(kind: str, text: str) -> Component:
-    """Return a component from `name,key=value,...`, values as in TOML (or bare words).
-
-    Raises `UsageError` for an unknown name or setting, or one without a value.
-    """
-    name, settings = _parsed(text)
-    if kind != "models" or ":" not in name:
-        card(kind, name).check(settings)
-    return Component(name=name, settings=settings)
-
-
-def _parsed(text: str) -> tuple[str, dict[str, Any]]:
-    """Return the name, and the values by key, of `name,key=value,...`."""
-    name, *pairs = text.split(",")
-    settings: dict[str, Any] = {}
+    first, *pairs = text.split(",")
+    settings: dict[str, Any] = {name: first}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UsageError(f"{text}: {pair!r} is no setting; write KEY=VALUE")
         settings[key.strip()] = _value(value.strip())
-    return name, settings
+    return settings
 
 
 def _value(text: str) -> Any:
