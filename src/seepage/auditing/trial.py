@@ -17,6 +17,7 @@ from ..core.errors import UsageError
 from ..core.plan import Component, Plan, TaskPlan
 from ..core.registry import card
 from ..core.threat import OBSERVERS
+from ..fl.utility import utility
 from .attempts import Attempt, Attempts
 from .cells import Attacker, Cell, enumerate_cells
 from .federations import Federations
@@ -81,7 +82,12 @@ class Bench:
         self.plan, self.draws = plan, draws
         (self.job,) = spec.jobs
         federations = Federations(self.job, seed=plan.seed, width=_width(trained, draws))
+        self._federations = federations
         self._attempts = Attempts(job=self.job, federations=federations, seed=plan.seed)
+
+    def utility(self) -> dict[str, Any]:
+        """Return what the model is good for at the moment of the attack."""
+        return dict(utility(self._federations.transcript("defended").model, self.job.task))
 
     def run(
         self, attack: Component, *, draws: int | None = None, include_records: bool = False
