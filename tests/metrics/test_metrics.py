@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -104,3 +106,12 @@ def test_paired_gains_are_narrow_and_cover() -> None:
         covered_tpr += low <= 0 <= high
     assert covered_auc >= 52
     assert covered_tpr >= 52
+
+
+def test_an_original_among_the_candidates_is_no_rival_of_itself(data_folder: Path) -> None:
+    """With many candidates and dimensions, distances by matrix products are not exact."""
+    arrays = np.load(data_folder / "images" / "fashion_mnist" / "fashion_mnist_30k_10k.npz")
+    images = torch.tensor(arrays["x_test"][:1000, None] / 255, dtype=torch.float32)
+    rng = torch.Generator().manual_seed(0)
+    blurred = images[:50] + 0.01 * torch.randn(images[:50].shape, generator=rng)
+    assert bool(reconstruction.identified(blurred, images[:50], images).all())

@@ -1,0 +1,1 @@
+"""The parts of `inversion_vs_breaching.py`."""
