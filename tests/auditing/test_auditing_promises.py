@@ -12,10 +12,13 @@ from seepage.auditing.attacking import attack_all
 from seepage.auditing.cells import Attacker, Job, enumerate_cells
 from seepage.auditing.evidence import membership_evidence
 from seepage.auditing.federations import Federations
-from seepage.auditing.scoring import Background, score_attributes, score_reconstructions
+from seepage.auditing.moves import with_moves
+from seepage.auditing.quality import Background
+from seepage.auditing.scoring import score_attributes, score_reconstructions
 from seepage.auditing.spec import from_plan
 from seepage.auditing.verdict import leaked
 from seepage.auditing.views import batch_views, membership_views
+from seepage.core.attack import ActiveAttack
 from seepage.core.cards import DefenseCard
 from seepage.core.claims import AttributeGuess, Reconstruction
 from seepage.core.defense import Defense
@@ -75,7 +78,10 @@ def test_a_null_view_gives_no_gain(name: str) -> None:
 
 
 def _null_batches(attack, kind, federations, observer, here, rng):
-    pairs = batch_views(kind, federations.transcript("undefended"), observer, range(6))
+    transcript = federations.transcript("undefended")
+    if isinstance(attack, ActiveAttack):
+        transcript = with_moves(transcript, observer, range(6), attack, lambda n: torch_rng(2, n))
+    pairs = batch_views(kind, transcript, observer, range(6))
     claims = attack_all(attack, [v for v, _ in pairs], [torch_rng(0, i) for i in range(len(pairs))])
     truths = [t for _, t in pairs]
     shifted = [*claims[1:], claims[0]]

@@ -22,14 +22,8 @@ from .evidence import Evidence, membership_evidence
 from .federations import Federations, window
 from .moves import client_sees, with_moves
 from .pictures import Recovered
-from .scoring import (
-    NULLS,
-    Background,
-    lacks_null,
-    recovered,
-    score_attributes,
-    score_reconstructions,
-)
+from .quality import Background, recovered
+from .scoring import NULLS, lacks_null, score_attributes, score_reconstructions
 from .views import batch_views, membership_views
 
 MAX_REPLICAS = 16

@@ -3,41 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..core.claims import AttributeGuess, BatchTruth, Reconstruction
 from ..core.errors import SeepageError
-from ..core.task import Records, Task
 from ..metrics.attribute import multiset_hits
-from ..metrics.matching import match
-from ..metrics.reconstruction import identified, psnr, ssim
+from ..metrics.reconstruction import identified
 from .evidence import RateEvidence
+from .quality import Background, quality
 
-CANDIDATES = 1000
 NULLS = 2
 """Other draws whose claims are held against each truth."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Background:
-    """What scoring needs of a task besides claim and truth: its gallery and its prior."""
-
-    gallery: Tensor
-    auxiliary: Records
-    value_range: float
-
-    @classmethod
-    def of(cls, task: Task, rng: torch.Generator) -> Background:
-        """Draw up to 1,000 candidates among the clients' records."""
-        records = [r for c in task.clients for r in (c.train.inputs, c.holdout.inputs)]
-        inputs = torch.cat(records)
-        chosen = torch.randperm(len(inputs), generator=rng)[:CANDIDATES]
-        low, high = task.value_range or (0.0, 1.0)
-        return cls(gallery=inputs[chosen], auxiliary=task.auxiliary, value_range=high - low)
 
 
 def score_reconstructions(
@@ -79,7 +57,7 @@ def score_reconstructions(
         null=tuple(null),
         prior=tuple(max(by_mean, by_record, key=sum)),
         n=sum(len(truths[i].rows) for i in draws),
-        details=_quality([claims[i] for i in draws], [truths[i] for i in draws], background),
+        details=quality([claims[i] for i in draws], [truths[i] for i in draws], background),
     )
 
 
@@ -117,17 +95,6 @@ def score_attributes(
     )
 
 
-def recovered(
-    claims: Sequence[Reconstruction], truths: Sequence[BatchTruth]
-) -> dict[int, tuple[Tensor, Tensor]]:
-    """Return by row of the data: the record and the reconstruction matched to it."""
-    pairs: dict[int, tuple[Tensor, Tensor]] = {}
-    for claim, truth in zip(claims, truths, strict=True):
-        for i, j in match(claim.inputs, truth.inputs):
-            pairs.setdefault(int(truth.rows[j]), (truth.inputs[j], claim.inputs[i]))
-    return pairs
-
-
 def lacks_null(truths: Sequence[BatchTruth]) -> bool:
     """Return whether some draw shares records with every other one."""
     rows = [set(truth.rows.tolist()) for truth in truths]
@@ -153,29 +120,6 @@ def _strangers(
     if not found:
         raise SeepageError("no other view shares no record with this one: no null control")
     return found
-
-
-def _quality(
-    claims: Sequence[Reconstruction], truths: Sequence[BatchTruth], background: Background
-) -> dict[str, Any]:
-    """Return PSNR and SSIM as detail: medians, because exact hits have infinite PSNR."""
-    pairs = list(recovered(claims, truths).values())
-    if not pairs:
-        return {}
-    true, claimed = (torch.stack(column) for column in zip(*pairs, strict=True))
-    claimed = claimed.nan_to_num()
-    decibels = psnr(claimed, true, value_range=background.value_range)
-    details: dict[str, Any] = {
-        "candidates": len(background.gallery),
-        "psnr_median_db": round(min(float(decibels.median()), 999.0), 2),
-        "note": next((c.explanation for c in claims if c.explanation), ""),
-    }
-    if true.ndim == 4:
-        similarity = ssim(claimed, true, value_range=background.value_range)
-        window = min(7, *true.shape[-2:])
-        details["ssim_median"] = round(float(similarity.median()), 4)
-        details["ssim_window"] = f"{window}x{window} uniform"
-    return details
 
 
 def _in_proportion(targets: Tensor, size: int) -> Tensor:
