@@ -138,6 +138,11 @@ SETTINGS = {"local-dp": {"noise_multiplier": 1.0}, "central-dp": {"noise_multipl
 def test_views_lack_what_the_defense_hides(name: str) -> None:
     defense = card("defenses", name).build(SETTINGS.get(name, {}))
     spy = Spy()
+    hooks = ("gradient", "protect_update", "protect_aggregate")
+    if not defense.hides and all(
+        getattr(type(defense), hook) is getattr(Defense, hook) for hook in hooks
+    ):
+        return  # it binds what is sent, and hides nothing
     task = job(rounds=1).task
     record = range(1)
     transcript = train(task, defenses=(spy, defense), seed=0, record=record)

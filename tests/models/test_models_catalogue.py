@@ -22,6 +22,8 @@ SETTINGS = [
     ("convnet", {"width": 5}),
     ("convnet", {"norm": "group", "width": 12}),
     ("convnet", {"norm": "none", "width": 4}),
+    ("resnet20", {}),
+    ("resnet20", {"norm": "group"}),
 ]
 
 
@@ -129,6 +131,8 @@ def test_facts_of_normalization() -> None:
         ("lenet", (1, 8, 8), {"activation": "sigmod"}, "did you mean 'sigmoid'"),
         ("convnet", (1, 8, 8), {"norm": "layer"}, "known: batch, group, none"),
         ("mlp", (3,), {"depth": 0}, "depth is 0; use 1 or more"),
+        ("resnet20", (3, 7, 32), {}, "8x8 or larger, not 7x32"),
+        ("resnet20", (1, 8, 8), {"norm": "bacth"}, "did you mean 'batch'"),
     ],
 )
 def test_what_a_model_can_not_be(name, shape, settings, message) -> None:

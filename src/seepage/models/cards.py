@@ -40,4 +40,12 @@ CARDS = (
             ),
         ),
     ),
+    Card(
+        name="resnet20",
+        summary="ResNet-20: nine residual blocks with parameter-free shortcuts, made for CIFAR.",
+        implementation="seepage.models.resnet:ResNet20",
+        reference="He, Zhang, Ren and Sun, Deep Residual Learning for Image Recognition, CVPR 2016",
+        year=2016,
+        parameters=(Parameter(name="norm", default="batch", summary="`batch` or `group`"),),
+    ),
 )

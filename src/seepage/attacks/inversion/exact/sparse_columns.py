@@ -43,13 +43,21 @@ class SparseColumns:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
-    """Rows of L at unit length `[m, r]`, their lengths `[m]`, and their outer products."""
+class Rows:
+    """Rows of L as the search reads them; see `scaled_rows`.
+
+    Fields
+    ------
+    unit : the rows at unit length `[m, r]`
+    length : their lengths `[m]`
+    outer : the outer products of the unit rows, `[m, r * r]`
+    noise : the standard deviation of each entry of L, for all rows or for each `[m]`
+    """
 
     unit: Tensor
     length: Tensor
     outer: Tensor
-    noise: float
+    noise: float | Tensor
 
     def responses(self, q: Tensor) -> tuple[Tensor, Tensor]:
         """Return z `[s, m]` scaled to mean square 1, and the noise of each entry."""
@@ -72,30 +80,37 @@ def sparse_columns(
     `noise` is the standard deviation of each entry of L. Cost: `starts * m * r^2` a step,
     fifty steps a pass.
     """
-    length = rows.norm(dim=1)
+    table = scaled_rows(rows, noise)
     rank = rows.shape[1]
-    unit = rows / length[:, None]
-    outer = (unit[:, :, None] * unit[:, None, :]).flatten(1)
-    table = _Rows(unit, length, outer, noise)
-    directions = unit
+    directions = table.unit
     pool = rows.new_empty((0, rank))
     found = _select(table, pool)
     for turn in range(passes):
         few = starts // 8 if turn == 0 else starts
         chosen = torch.randperm(len(directions), generator=rng)[:few]
-        pool = torch.cat([pool, _polish(table, _descend(table, directions[chosen]))])
+        pool = torch.cat([pool, polish(table, descend(table, directions[chosen]))])
         found = _select(table, pool)
         if int(found.certain.sum()) == rank:
             break
         if turn > 0:
-            directions = _leftover(table, found.q[:, found.certain], turn, rng)
+            directions = leftover(table, found.q[:, found.certain], turn, rng)
     return found
 
 
-def _descend(rows: _Rows, constraints: Tensor) -> Tensor:
-    """Minimize the log penalty from each constraint c `[s, r]`; return unit q `[s, r]`."""
+def scaled_rows(rows: Tensor, noise: float | Tensor) -> Rows:
+    """Return rows L `[m, r]`, none of them zero, as the search reads them."""
+    length = rows.norm(dim=1)
+    unit = rows / length[:, None]
+    return Rows(unit, length, (unit[:, :, None] * unit[:, None, :]).flatten(1), noise)
+
+
+def descend(rows: Rows, constraints: Tensor, weight: float | Tensor = 1.0) -> Tensor:
+    """Minimize the log penalty from each constraint c `[s, r]`; return unit q `[<= s, r]`.
+
+    `weight`, for all rows or for each `[m]`, says how much a zero of the row counts.
+    """
     q = constraints
-    weights = rows.unit.new_ones((len(constraints), len(rows.unit)))
+    weights = weight * rows.unit.new_ones((len(constraints), len(rows.unit)))
     for step in range(_STEPS):
         normal = _normal(weights, rows.outer)
         q = torch.linalg.solve_ex(normal, constraints[:, :, None])[0][:, :, 0]
@@ -104,7 +119,7 @@ def _descend(rows: _Rows, constraints: Tensor) -> Tensor:
         if step == _MERGE:
             distinct = _distinct(z)
             q, z, noise, constraints = (t[distinct] for t in (q, z, noise, constraints))
-        weights = 1 / (z.square() + noise.square() + (_START * _DECAY**step) ** 2)
+        weights = weight / (z.square() + noise.square() + (_START * _DECAY**step) ** 2)
     return q[q.isfinite().all(dim=1)]
 
 
@@ -122,10 +137,10 @@ def _distinct(z: Tensor) -> Tensor:
     return (~same.tril(-1).any(dim=1)).nonzero()[:, 0]
 
 
-def _polish(rows: _Rows, q: Tensor) -> Tensor:
-    """Refit each q to the rows that vanish on it, weighted by their precision."""
+def polish(rows: Rows, q: Tensor) -> Tensor:
+    """Refit each q `[s, r]` to the rows that vanish on it, weighted by their precision."""
     rank = rows.unit.shape[1]
-    precise = rows.outer * rows.length.square()[:, None]
+    precise = rows.outer * (rows.length / rows.noise).square()[:, None]
     for _ in range(3):
         zero = rows.zero(q)
         values, vectors = torch.linalg.eigh((zero.to(q.dtype) @ precise).view(-1, rank, rank))
@@ -134,7 +149,7 @@ def _polish(rows: _Rows, q: Tensor) -> Tensor:
     return q
 
 
-def _leverage(rows: _Rows, q: Tensor, zero: Tensor) -> Tensor:
+def _leverage(rows: Rows, q: Tensor, zero: Tensor) -> Tensor:
     """Return how far one row alone holds up the plane that vanishes on q, `[s]`; 1: it does."""
     rank = rows.unit.shape[1]
     normal = (zero.to(q.dtype) @ rows.outer).view(-1, rank, rank)
@@ -144,7 +159,7 @@ def _leverage(rows: _Rows, q: Tensor, zero: Tensor) -> Tensor:
     return (carried * zero).amax(dim=1)
 
 
-def _select(rows: _Rows, q: Tensor) -> SparseColumns:
+def _select(rows: Rows, q: Tensor) -> SparseColumns:
     """Take independent q greedily by the evidence that their zeros are zeros."""
     rank = rows.unit.shape[1]
     taken: list[int] = []
@@ -174,8 +189,8 @@ def _select(rows: _Rows, q: Tensor) -> SparseColumns:
     return SparseColumns(q=q[index[order]].T, zeros=count[order], certain=sure_mask[order])
 
 
-def _leftover(rows: _Rows, known: Tensor, turn: int, rng: torch.Generator) -> Tensor:
-    """Return new constraints: the rows less what the known q `[r, k]` account for."""
+def leftover(rows: Rows, known: Tensor, turn: int, rng: torch.Generator) -> Tensor:
+    """Return new constraints `[s, r]`: the rows less what the known q `[r, k]` account for."""
     directions = rows.unit
     if known.shape[1]:
         basis = torch.linalg.qr(known)[0]

@@ -1,8 +1,9 @@
 """Deep Leakage from Gradients: the batch whose gradient equals the observed one.
 
-Minimizes ||grad L(x, y) - g||^2 over x by L-BFGS (Zhu, Liu & Han 2019, arXiv 1906.08935,
-eq. 4) *with* a line search that meets the strong Wolfe conditions: without one the method
-diverges on a third of its starts. Labels are recovered first (iDLG, Zhao et al. 2020,
+Minimizes ||grad L(x, y) - g||^2 / ||g||^2 over x (Zhu, Liu & Han 2019, arXiv 1906.08935,
+eq. 4) by L-BFGS *with* a line search that meets the strong Wolfe conditions: without one
+the method diverges on a third of its starts. It starts at gray: from Gaussian noise, as in
+the paper, larger images are not found. Labels are recovered first (iDLG, Zhao et al. 2020,
 arXiv 2001.02610); where they can't be, they are optimized along as soft labels.
 """
 
@@ -15,15 +16,24 @@ import torch
 
 from ....core.claims import Reconstruction
 from ....core.errors import NotApplicableError, UsageError
+from ....core.views import Labels
 from ...attribute.labels import recover_labels
 from ..observed import observed_batch_size, observed_gradient
-from .convolutions import small_convolutions
+from .matching import SquaredMatch, cosine_match
+from .data_ratio import data_ratio
+from .starts import starts
 from .victim import Victim, flat
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ....core.views import AggregateView, UpdateView
+
+SOLVED = 1e-6
+"""Relative squared distance at which a batch is taken for the right one."""
+_EXACT = 1e-9
+_CHUNK = 50
+_PROGRESS = 0.97
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,14 +42,16 @@ class DLG:
 
     Fields
     ------
-    steps : iterations of L-BFGS a restart, each with its line search
-    restarts : fresh starts; the one with the least objective is returned
+    steps : most iterations of L-BFGS a restart, each with its line search; a search that
+        stalls ends earlier
+    restarts : most fresh starts; the one with the least objective is returned, and none
+        follows one that is solved
     history : pairs that L-BFGS keeps of the curvature
     """
 
-    steps: int = 60
+    steps: int = 1000
     restarts: int = 2
-    history: int = 20
+    history: int = 100
 
     def __post_init__(self) -> None:
         for name in ("steps", "restarts", "history"):
@@ -51,58 +63,87 @@ class DLG:
         records = observed_batch_size(view) * view.job.local_steps
         gradient = observed_gradient(view)
         labels = _labels(view, records)
-        victim = Victim(view, gradient)
-        target = flat(gradient)
-        target_scale = target.square().sum().clamp_min(1e-30)
+        search = _Search(Victim(view, gradient), SquaredMatch(flat(gradient)))
+        size = records if labels is None else len(labels)
+        guesses = starts(
+            self.restarts, (size, *view.job.input_shape), view.job.value_range, rng
+        )
         best: tuple[float, Tensor, Tensor] | None = None
-        for _ in range(self.restarts):
-            x = torch.randn((records, *view.job.input_shape), generator=rng)
-            y = _soft(view, records, rng) if labels is None else labels
-            with small_convolutions(view.model, x):
-                objective = self._descend(victim, x, y, target, target_scale)
-            if best is None or objective < best[0]:
-                best = (objective, x.detach(), y.detach())
+        for x in guesses:
+            y = _soft(view, size, rng) if labels is None else labels
+            found = self._descend(search, x, y)
+            if best is None or found[0] < best[0]:
+                best = found
+            if best[0] <= SOLVED:
+                break
         if best is None or best[0] == float("inf"):
             raise NotApplicableError("no start led to a finite gradient distance")
-        inputs = best[1] if view.job.value_range is None else best[1].clamp(*view.job.value_range)
-        found = best[2].argmax(1) if best[2].ndim == 2 else best[2]
+        distance, inputs, targets = best
+        if view.job.value_range is not None:
+            inputs = inputs.clamp(*view.job.value_range)
+        match = cosine_match(flat(gradient), (), mask_aware=False)
+        ratio = data_ratio(match, inputs)
         return Reconstruction(
             inputs=inputs,
-            labels=found,
-            objective=best[0],
-            explanation=f"relative gradient distance {best[0]:.2e}",
+            labels=targets.argmax(1) if targets.is_floating_point() else targets,
+            objective=distance,
+            solved=distance <= SOLVED and ratio > 1,
+            explanation=(
+                f"relative squared gradient distance {distance:.2e} ({SOLVED:.0e} or below means "
+                f"the batch), {ratio:.1f} known numbers for each unknown one"
+            ),
         )
 
-    def _descend(
-        self, victim: Victim, x: Tensor, y: Tensor, target: Tensor, scale: Tensor
-    ) -> float:
-        """Move `x` (and soft labels `y`) to a minimum; return the relative distance there."""
-        soft = y.is_floating_point() and y.ndim == 2
-        free = [x.requires_grad_(True)] + ([y.requires_grad_(True)] if soft else [])
+    def _descend(self, search: _Search, x: Tensor, y: Tensor) -> tuple[float, Tensor, Tensor]:
+        """Return the relative distance at a minimum, and inputs and (soft) labels there."""
+        x = x.clone().requires_grad_()
+        soft = y.is_floating_point()
+        free = [x, y.clone().requires_grad_()] if soft else [x]
         optimizer = torch.optim.LBFGS(
             free,
-            max_iter=self.steps,
+            max_iter=min(_CHUNK, self.steps),
+            max_eval=4 * _CHUNK,
             history_size=self.history,
             line_search_fn="strong_wolfe",
-            tolerance_change=1e-12,
+            tolerance_change=0,
+            tolerance_grad=0,
         )
+        value = float("inf")
+        for _ in range(-(-self.steps // _CHUNK)):
+            optimizer.step(lambda: search.evaluate(x, free[1] if soft else y))
+            before, value = value, search.value
+            if not value > _EXACT or not value < _PROGRESS * before:
+                break
+        targets = free[1].detach().softmax(1) if soft else y
+        distance = float(search.evaluate(x, free[1] if soft else y))
+        return distance if distance == distance else float("inf"), x.detach(), targets
 
-        def distance() -> Tensor:
-            targets = y.softmax(1) if soft else y
-            return (victim.gradient(x, targets) - target).square().sum() / scale
 
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            value = distance()
-            value.backward(inputs=free)
-            return value
+class _Search:
+    """The relative distance and its slopes, as torch's L-BFGS asks for them."""
 
-        optimizer.step(closure)
-        value = float(distance().detach())
-        return value if value == value else float("inf")
+    value = float("inf")
+
+    def __init__(self, victim: Victim, match: SquaredMatch) -> None:
+        self._victim, self._match = victim, match
+
+    def evaluate(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the distance at inputs and labels (or logits of them); set their `grad`."""
+        soft = y.is_floating_point()
+        targets = y.detach().softmax(1)[None] if soft else y
+        distance, slope, at_targets = self._victim.slope(x.detach()[None], targets, self._match)
+        x.grad = slope[0]
+        if soft and at_targets is not None:
+            p, s = targets[0], at_targets[0]
+            y.grad = p * (s - (p * s).sum(1, keepdim=True))
+        self.value = float(distance[0])
+        return distance[0]
 
 
 def _labels(view: UpdateView | AggregateView, records: int) -> Tensor | None:
+    known = view.fact(Labels)
+    if known is not None:
+        return known.value.long()
     try:
         return recover_labels(view, records)
     except NotApplicableError:

@@ -1,10 +1,14 @@
 """Finds the batch whose gradient points the way that the observed one does.
 
-Minimizes 1 - cos(grad L(x, y), g) + tv TV(x) over x by Adam on the sign of the gradient,
-with x kept in the range of the data (Geiping et al. 2020, "Inverting Gradients", arXiv
-2003.14053, eq. 4 and section 5). Labels are recovered first, from the last layer. The
-cosine does not see the length of g, so that clipping is no hindrance. Under
-sparsification a coordinate that was not sent is no zero: see `matching.py`.
+Minimizes D = 1 - cos(grad L(x, y), g) and TV(x) by Adam on the sign of the slope
+(`signed_adam.py`), with x kept in the range of the data (Geiping et al. 2020, "Inverting Gradients", arXiv 2003.14053,
+eq. 4 and section 5). The objective is log D + tv TV(x) instead of their D + tv TV(x): with
+an error of unknown size in the gradient, its likelihood is a power of D. So the prior
+counts as much at the end as at the start, and gives way where D falls to 0. The search
+starts at gray, as nothing removes the noise of a start where the gradient does not see it.
+Labels are recovered first, from the last layer. The cosine does not see the length of g, so
+that clipping is no hindrance. For what is known of sparsification and of noise see
+`matching.py`.
 """
 
 from __future__ import annotations
@@ -16,19 +20,25 @@ import torch
 
 from ....core.claims import Reconstruction
 from ....core.errors import UsageError
+from ....core.views import Labels
 from ...attribute.labels import recover_labels
 from ..observed import observed_batch_size, observed_gradient
-from .convolutions import small_convolutions
-from .matching import CosineMatch, cosine_match
-from .total_variation import total_variation
+from .data_ratio import EXPLAINED, data_ratio, judged
+from .known_noise import known_noise
+from .matching import GaussianMatch, cosine_match
+from .signed_adam import SignedAdam
+from .starts import starts
+from .total_variation import total_variation_slope
 from .victim import Victim, flat
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ....core.views import AggregateView, UpdateView
+    from .matching import CosineMatch
 
-_MILESTONES = (3 / 8, 5 / 8, 7 / 8)
+# What float32 leaves of a cosine distance at the batch itself.
+_ROUNDING = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,17 +48,20 @@ class InvertingGradients:
     Fields
     ------
     steps : iterations a restart
-    lr : step size of Adam, in units of the input; falls tenfold at 3/8, 5/8 and 7/8
-    tv : weight of total variation (its sum over an image), for image-shaped inputs
+    lr : step size of Adam, in units of the input; falls to a hundredth along a half cosine
+    tv : weight of total variation (its sum over an image, a mean over channels) beside the
+        logarithm of the distance, for image-shaped inputs
     restarts : fresh starts; the one with the least objective is returned
     mask_aware : under sparsification, take the coordinates that were not sent for unknown
+    noise_aware : under noise of known size, weigh coordinates by it and do not fit it
     """
 
     steps: int = 300
     lr: float = 0.1
-    tv: float = 1e-6
+    tv: float = 4e-3
     restarts: int = 1
     mask_aware: bool = True
+    noise_aware: bool = True
 
     def __post_init__(self) -> None:
         for name in ("steps", "restarts"):
@@ -61,54 +74,75 @@ class InvertingGradients:
         """Return a batch as large as the observed one."""
         records = observed_batch_size(view) * view.job.local_steps
         gradient = observed_gradient(view)
-        labels = recover_labels(view, records)
+        known = view.fact(Labels)
+        labels = recover_labels(view, records) if known is None else known.value.long()
         victim = Victim(view, gradient)
         match = cosine_match(flat(gradient), view.defenses, mask_aware=self.mask_aware)
-        starts = [_start(view, records, rng) for _ in range(self.restarts)]
-        with small_convolutions(view.model, starts[0]):
-            found = [self._descend(victim, x, labels, match, view.job.value_range) for x in starts]
-        objective, inputs = min(found, key=lambda pair: pair[0])
+        noise = known_noise(view, gradient) if self.noise_aware and match.sent is None else None
+        search = _Search(
+            victim, labels, match if noise is None else GaussianMatch.of(gradient, noise), self.tv
+        )
+        shape = (len(labels), *view.job.input_shape)
+        descent = SignedAdam(steps=self.steps, lr=self.lr, value_range=view.job.value_range)
+        found = descent(search.slopes, starts(self.restarts, shape, view.job.value_range, rng))
+        objectives, distances = search.objectives(found)
+        best = int(objectives.argmin())
+        return self._claim(found[best], labels, float(objectives[best]), float(distances[best]),
+                           search, match)  # fmt: skip
+
+    def _claim(
+        self,
+        inputs: Tensor,
+        labels: Tensor,
+        objective: float,
+        distance: float,
+        search: _Search,
+        match: CosineMatch,
+    ) -> Reconstruction:
+        ratio = data_ratio(match, inputs)
+        if isinstance(search.match, GaussianMatch):
+            solved = False
+            text = (
+                f"the misfit is {search.match.misfit(distance):.3f} of what the known noise makes "
+                "(1: explained); under noise no fit is proof"
+            )
+        else:
+            solved = judged(distance, ratio)
+            text = (
+                f"cosine distance {distance:.2e} (below {EXPLAINED:.0e} a batch explains the "
+                f"update), {ratio:.1f} known numbers for each unknown one"
+            )
         return Reconstruction(
-            inputs=inputs,
-            labels=labels,
-            objective=objective,
-            explanation=f"gradient cosine and prior: {objective:.4f}",
+            inputs=inputs, labels=labels, objective=objective, solved=solved, explanation=text
         )
 
-    def _descend(
-        self,
-        victim: Victim,
-        x: Tensor,
-        labels: Tensor,
-        match: CosineMatch,
-        value_range: tuple[float, float] | None,
-    ) -> tuple[float, Tensor]:
-        images = x.ndim == 4 and self.tv > 0
-        first, second = torch.zeros_like(x), torch.zeros_like(x)
-        lr, drops = self.lr, {int(self.steps * m) for m in _MILESTONES}
-        objective = torch.zeros(())
-        x.requires_grad_(True)
-        for step in range(1, self.steps + 1):
-            objective = match.distance(victim.gradient(x, labels))
-            if images:
-                objective = objective + self.tv * total_variation(x)
-            (slope,) = torch.autograd.grad(objective, x)
-            with torch.no_grad():
-                slope.sign_()
-                first.mul_(0.9).add_(slope, alpha=0.1)
-                second.mul_(0.999).addcmul_(slope, slope, value=0.001)
-                scale = (second / (1 - 0.999**step)).sqrt_().add_(1e-8)
-                x.addcdiv_(first, scale, value=-lr / (1 - 0.9**step))
-                if value_range is not None:
-                    x.clamp_(*value_range)
-            if step in drops:
-                lr *= 0.1
-        return float(objective.detach()), x.detach()
 
+class _Search:
+    """The objective D exp(tv TV), which is ordered as log D + tv TV, and its slope."""
 
-def _start(view: UpdateView | AggregateView, records: int, rng: torch.Generator) -> Tensor:
-    shape = (records, *view.job.input_shape)
-    if view.job.value_range is None:
-        return torch.randn(shape, generator=rng)
-    low, high = view.job.value_range
-    return low + (high - low) * torch.rand(shape, generator=rng)
+    def __init__(
+        self, victim: Victim, labels: Tensor, match: CosineMatch | GaussianMatch, tv: float
+    ) -> None:
+        self.match = match
+        self._victim, self._labels, self._tv = victim, labels, tv
+
+    def slopes(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return slopes of the objective (but for factors) and of D; None when all is done."""
+        distances, slopes, _ = self._victim.slope(x, self._labels, self.match)
+        if bool((distances <= self.match.floor).all()):
+            return None
+        if x.ndim != 5 or not self._tv:
+            return slopes, slopes
+        weight = self._tv / (x.shape[1] * x.shape[2]) * distances.clamp_min(_ROUNDING)
+        prior = total_variation_slope(x)[1]
+        return prior.mul_(weight.view(-1, 1, 1, 1, 1)).add_(slopes), slopes
+
+    def objectives(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return objectives and distances of restarts `[r, n, *shape]`, `[r]` each."""
+        distances, _, _ = self._victim.slope(x, self._labels, self.match)
+        # A search that left the finite numbers must not win.
+        distances = distances.nan_to_num(2.0)
+        if x.ndim != 5 or not self._tv:
+            return distances, distances
+        prior = self._tv / x.shape[2] * total_variation_slope(x)[0].mean(1)
+        return distances.clamp_min(_ROUNDING) * prior.exp(), distances

@@ -9,10 +9,14 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
+from .closed_form.tape import Tape
+from .convolutions import small_convolutions
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ....core.views import AggregateView, Update, UpdateView
+    from .closed_form.tape import Distance
 
 
 class Victim:
@@ -20,26 +24,83 @@ class Victim:
 
     It stands in the mode in which clients train. Batch statistics are those of the guessed
     batch and leave no trace in the buffers; dropout is off, because its mask is not known.
+    `observed` are the gradients by parameter name that guesses are compared with.
     """
 
-    def __init__(self, view: UpdateView | AggregateView, names: Update) -> None:
+    def __init__(self, view: UpdateView | AggregateView, observed: Update) -> None:
         model = deepcopy(view.model)
         for module in model.modules():
             if isinstance(module, nn.modules.dropout._DropoutNd):  # pyright: ignore[reportPrivateUsage]
                 module.eval()
             if isinstance(module, _BatchNorm):
                 module.momentum = 0.0
-        self._model, self._loss = model, view.loss
+        self._model, self._loss, self._observed = model, view.loss, observed
         parameters = dict(model.named_parameters())
         for name, parameter in parameters.items():
-            parameter.requires_grad_(name in names)
-        self._parameters = [parameters[name] for name in names]
+            parameter.requires_grad_(name in observed)
+        self._parameters = [parameters[name] for name in observed]
+        self._tape: Tape | None = None
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether every layer of the model has a rule, so that slopes need no autograd."""
+        return bool(self._rules())
 
     def gradient(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the flat gradient `[p]` of the mean loss, itself differentiable in `inputs`."""
         loss: Tensor = self._loss(self._model(inputs), targets)
         parts = torch.autograd.grad(loss, self._parameters, create_graph=True)
         return torch.cat([part.reshape(-1) for part in parts])
+
+    def gradients(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the gradients `[restarts, p]` of guesses `[restarts, batch, *shape]`.
+
+        Targets are `[batch]`, or have a first axis for the restarts. All restarts share one
+        pass where the layers suit it; they are values only, without a graph.
+        """
+        if self.closed_form:
+            return self._rules().gradients(inputs, targets)
+        pairs = zip(inputs, _each(targets, len(inputs)), strict=True)
+        return torch.stack([self.gradient(x, y).detach() for x, y in pairs])
+
+    def slope(
+        self, inputs: Tensor, targets: Tensor, match: Distance
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return distances `[restarts]` of guesses `[restarts, batch, *shape]`, and their slopes.
+
+        The slopes are those at the inputs, and at the targets where these are soft,
+        `[restarts, batch, classes]` (else None). By `closed_form` where each layer has a
+        rule, for all restarts at once where that is faster; else by double backward.
+        """
+        if self.closed_form:
+            return self._rules().slope(inputs, targets, match)
+        pairs = zip(inputs, _each(targets, len(inputs)), strict=True)
+        found = zip(*(self._by_autograd(x, y, match) for x, y in pairs), strict=True)
+        distances, slopes, soft = (list(column) for column in found)
+        whole = [s for s in soft if s is not None]
+        return torch.stack(distances), torch.stack(slopes), torch.stack(whole) if whole else None
+
+    def _by_autograd(
+        self, inputs: Tensor, targets: Tensor, match: Distance
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        soft = targets.is_floating_point() and targets.ndim == 2
+        at = [inputs.detach().clone().requires_grad_()]
+        if soft:
+            at.append(targets.detach().clone().requires_grad_())
+        with torch.enable_grad(), small_convolutions(self._model, inputs):
+            gradient = self.gradient(at[0], at[1] if soft else targets)
+            distance, direction = match.aim(gradient.detach()[None])
+            slopes = torch.autograd.grad(gradient, at, direction[0])
+        return distance[0], slopes[0], slopes[1] if soft else None
+
+    def _rules(self) -> Tape:
+        if self._tape is None:
+            self._tape = Tape(self._model, self._loss, self._observed)
+        return self._tape
+
+
+def _each(targets: Tensor, restarts: int) -> Tensor:
+    return targets.expand(restarts, len(targets)) if targets.ndim == 1 else targets
 
 
 def flat(update: Update) -> Tensor:

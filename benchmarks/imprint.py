@@ -1,0 +1,255 @@
+"""Imprint and trap weights: which images come back, counted against what fell where.
+
+Ten draws a line, Fashion-MNIST and CIFAR-10, fresh and trained models; victims, training
+data and the server's auxiliary data are disjoint. An image is alone where one of its bins
+holds no other; it is back at 40 dB or more.
+
+    SEEPAGE_DATA=... python benchmarks/imprint.py > benchmarks/results/imprint.md
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import cifar10
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seepage.attacks.inversion.active.imprint import Imprint
+from seepage.attacks.inversion.active.trap_weights import TrapWeights
+from seepage.attacks.inversion.exact.fully_connected import FullyConnected
+from seepage.core.claims import Reconstruction
+from seepage.core.threat import Observer
+from seepage.core.views import (
+    AggregateView,
+    AuxiliaryData,
+    BatchSize,
+    JobFacts,
+    ServerKnowledge,
+    UpdateView,
+)
+from seepage.metrics.matching import match
+from seepage.metrics.reconstruction import psnr
+from seepage.models import api as models
+
+SEEDS, LR, BACK = range(10), 0.1, 40.0
+AUXILIARY, TRAINING, VICTIMS = slice(0, 1000), slice(1000, 4000), slice(4000, 10_000)
+
+
+@cache
+def images(name: str) -> tuple[Tensor, Tensor]:
+    if name == "CIFAR-10":
+        pixels, labels = cifar10.load()
+    else:
+        path = cifar10.folder() / "images" / "fashion_mnist" / "fashion_mnist_30k_10k.npz"
+        with np.load(path) as arrays:
+            pixels, labels = arrays["x_train"][:10_000, None] / np.float32(255), arrays["y_train"]
+    return torch.tensor(pixels), torch.tensor(labels[:10_000]).long()
+
+
+@cache
+def model(data: str, name: str, steps: int, **settings: Any) -> nn.Module:
+    """A model after `steps` of SGD with momentum, in training mode."""
+    x, y = images(data)
+    rng = torch.Generator().manual_seed(1)
+    built = models.build(name, settings, input_shape=tuple(x.shape[1:]), classes=10, rng=rng)
+    optimizer = torch.optim.SGD(built.train().parameters(), 0.02, momentum=0.9)
+    for _ in range(steps):
+        batch = torch.randint(TRAINING.start, TRAINING.stop, (32,), generator=rng)
+        optimizer.zero_grad()
+        F.cross_entropy(built(x[batch]), y[batch]).backward()
+        optimizer.step()
+    return built
+
+
+@dataclass(frozen=True)
+class Result:
+    claim: Reconstruction
+    quality: Tensor
+    alone: Tensor
+    seconds: float
+
+
+def trial(
+    attack: Any, data: str, honest: nn.Module, batch: int, seed: int, *, clients=1, steps=1
+) -> Result:
+    """One round under the attack's move, the claim, and the truth that it is held against."""
+    x, y = images(data)
+    facts = (BatchSize(batch), AuxiliaryData(x[AUXILIARY], y[AUXILIARY]))
+    job = JobFacts(
+        input_shape=tuple(x.shape[1:]),
+        classes=10,
+        value_range=(0.0, 1.0),
+        clients=clients,
+        cohort=clients,
+        local_steps=steps,
+        lr=LR,
+    )
+    server = {"observer": Observer.MALICIOUS_SERVER, "job": job, "loss": F.cross_entropy}
+    server |= {"facts": facts, "round": 0}
+    rng = torch.Generator().manual_seed(seed)
+    picked = VICTIMS.start + torch.randperm(VICTIMS.stop - VICTIMS.start, generator=rng)
+    picked = picked[: batch * clients * steps]
+    start = time.process_time()
+    sent = honest
+    if hasattr(attack, "act"):
+        knowledge = ServerKnowledge(model=honest, cohort=tuple(range(clients)), **server)
+        sent = attack.act(knowledge, rng).models[0]
+    seconds = time.process_time() - start
+    updates = [update(sent, x[own], y[own], batch) for own in picked.split(batch * steps)]
+    if clients == 1:
+        view: Any = UpdateView(client=0, model=sent, update=updates[0], **server)
+    else:
+        mean = {n: sum(u[n] for u in updates) / clients for n in updates[0]}
+        view = AggregateView(contributors=clients, model=sent, aggregate=mean, **server)
+    start = time.process_time()
+    claim = attack(view, rng)
+    seconds += time.process_time() - start
+    quality = torch.zeros(len(picked), dtype=torch.float64)
+    for i, j in match(claim.inputs, x[picked]):
+        quality[j] = psnr(claim.inputs[i : i + 1], x[picked[j : j + 1]])[0]
+    return Result(claim, quality, alone(sent, x[picked]), seconds)
+
+
+def update(sent: nn.Module, x: Tensor, y: Tensor, batch: int) -> dict[str, Tensor]:
+    old = {n: p.detach().clone() for n, p in sent.named_parameters()}
+    kept = {n: v.clone() for n, v in sent.state_dict().items()}
+    for inputs, targets in zip(x.split(batch), y.split(batch), strict=True):
+        loss = F.cross_entropy(sent(inputs), targets)
+        slopes = torch.autograd.grad(loss, list(sent.parameters()))
+        with torch.no_grad():
+            for parameter, slope in zip(sent.parameters(), slopes, strict=True):
+                parameter -= LR * slope
+    moved = {n: p.detach() - old[n] for n, p in sent.named_parameters()}
+    sent.load_state_dict(kept)
+    return moved
+
+
+def alone(sent: nn.Module, x: Tensor) -> Tensor:
+    """Which records have a bin of some measurement to themselves, counted from the weights."""
+    first = next(layer for layer in sent.modules() if isinstance(layer, nn.Linear))
+    weight, bias = first.weight.detach().double(), first.bias.detach().double()
+    heights = x.flatten(1).double() @ weight.T + bias
+    window = next((m for m in sent.modules() if isinstance(m, nn.Hardtanh)), None)
+    on = heights > 0
+    if window is not None:
+        falls = on & (heights < window.max_val)
+    else:
+        unit = F.normalize(weight, dim=1)
+        last = torch.cat([(unit[1:] * unit[:-1]).sum(1) < 1 - 1e-6, torch.ones(1).bool()])
+        falls = on & (last | ~torch.cat([on[:, 1:], on[:, :1]], dim=1))
+    return (falls & (falls.sum(0) == 1)).any(1)
+
+
+def expected(bins: int, measurements: int, records: int) -> float:
+    """How many of the records are alone in a bin of some measurement, for uniform bins."""
+    missed = 1.0
+    for t in range(measurements):
+        share = (bins - t + measurements - 1) // measurements
+        missed *= 1 - (1 - 1 / share) ** (records - 1)
+    return records * (1 - missed)
+
+
+def row(label: str, attack: Any, bins: int, results: list[Result]) -> str:
+    quality, single = (torch.cat([getattr(r, n) for r in results]) for n in ("quality", "alone"))
+    back, n = quality >= BACK, len(results)
+    records = len(quality) // n
+    returned = sum(len(r.claim.inputs) for r in results)
+    right = sum(r.claim.solved for r in results if bool((r.quality >= BACK).all()))
+    cells = [
+        label,
+        f"{expected(bins, attack.measurements, records):.1f}",
+        f"{int(single.sum()) / n:.1f}",
+        f"**{int(back[single].sum())}/{int(single.sum())}**",
+        f"{int(back[~single].sum())}/{int((~single).sum())}",
+        f"{int(back.sum()) / n:.1f} of {records}",
+        f"{(returned - int(back.sum())) / n:.1f}",
+        f"{right}/{sum(r.claim.solved for r in results)}",
+        f"{np.median([r.seconds for r in results]):.2f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+HEAD = (
+    "| job | alone, expected | alone, counted | alone and back | colliding and back | back, all "
+    "| returned, not an image | solved, rightly | CPU s |\n" + "|---" * 9 + "|"
+)
+
+
+def jobs() -> Iterator[tuple[str, str, nn.Module]]:
+    for data in ("Fashion-MNIST", "CIFAR-10"):
+        yield f"{data}, MLP 128, fresh", data, model(data, "mlp", 0)
+        yield f"{data}, MLP 128, trained", data, model(data, "mlp", 1500)
+        yield f"{data}, LeNet, trained", data, model(data, "lenet", 600)
+        yield f"{data}, ConvNet 8 (batch norm), trained", data, model(data, "convnet", 300, width=8)
+
+
+def imprints() -> None:
+    for bins, batch in ((64, 16), (256, 64)):
+        for measurements, variant in ((1, "linear"), (1, "sparse"), (3, "linear"), (3, "sparse")):
+            attack = Imprint(bins=bins, measurements=measurements, variant=variant)
+            kind = "the paper's" if measurements == 1 else "three measurements"
+            print(f"\n### {bins} bins, batch {batch}: {kind}, {variant}\n\n{HEAD}")
+            for label, data, honest in jobs():
+                results = [trial(attack, data, honest, batch, s) for s in SEEDS]
+                print(row(label, attack, bins, results), flush=True)
+
+
+def beyond() -> None:
+    attack = Imprint()
+    print(f"\n### Fuller bins: 256, three measurements, sparse\n\n{HEAD}")
+    for data in ("Fashion-MNIST", "CIFAR-10"):
+        for name, settings in (("mlp", {}), ("convnet", {"width": 8})):
+            honest = model(data, name, 300, **settings)
+            for batch in (96, 128, 160, 192):
+                results = [trial(attack, data, honest, batch, s) for s in SEEDS[:4]]
+                print(row(f"{data}, {name}, batch {batch}", attack, 256, results), flush=True)
+    print(f"\n### Secure sum and several local steps: 256 bins, three measurements\n\n{HEAD}")
+    for label, data, honest in jobs():
+        for case in ({"clients": 8, "batch": 8}, {"steps": 4, "batch": 8}):
+            results = [trial(attack, data, honest, seed=s, **case) for s in SEEDS[:4]]
+            what = ", ".join(f"{key} {value}" for key, value in case.items())
+            print(row(f"{label}, {what}", attack, 256, results), flush=True)
+    print(f"\n### Weights alone, no layer inserted: MLP of width 128, trained\n\n{HEAD}")
+    attack = Imprint(insert=False)
+    for data in ("Fashion-MNIST", "CIFAR-10"):
+        for batch in (8, 16, 32, 64):
+            honest = model(data, "mlp", 1500)
+            results = [trial(attack, data, honest, batch, s) for s in SEEDS]
+            print(row(f"{data}, batch {batch}", attack, 128, results), flush=True)
+
+
+def traps() -> None:
+    attacks = {
+        "untouched model, passive": FullyConnected(largest_search=0, refits=0),
+        "trap weights, the paper's": TrapWeights(subtract=False),
+        "trap weights, subtracting": TrapWeights(),
+    }
+    print(f"\n### Trap weights on an MLP, three draws\n\n| job | {' | '.join(attacks)} |")
+    print("|---" * (1 + len(attacks)) + "|")
+    for data in ("Fashion-MNIST", "CIFAR-10"):
+        for stage, steps in (("fresh", 0), ("trained", 1500)):
+            for width in (256, 1024):
+                honest = model(data, "mlp", steps, width=width)
+                for batch in (8, 32, 64):
+                    cells = [f"{data}, {stage}, width {width}, batch {batch}"]
+                    for attack in attacks.values():
+                        results = [trial(attack, data, honest, batch, s) for s in SEEDS[:3]]
+                        back = torch.cat([r.quality for r in results]) >= BACK
+                        seconds = np.median([r.seconds for r in results])
+                        cells.append(f"{float(back.double().mean()):.2f} ({seconds:.2f} s)")
+                    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print("# Imprint and trap weights\n\nRecorded from `python benchmarks/imprint.py`.")
+    imprints()
+    beyond()
+    traps()

@@ -1,0 +1,1 @@
+"""Gradient distances and their slopes without double backward, for layers with known rules."""
