@@ -15,11 +15,11 @@ from torch import Tensor
 
 from seepage.attacks.api import attack_view
 from seepage.attacks.cards import CARDS
-from seepage.core.attack import Attack
+from seepage.core.attack import ActiveAttack, Attack
 from seepage.core.cards import COST_TIERS, AttackCard
 from seepage.core.claims import AttributeGuess, MembershipScores, Reconstruction
 from seepage.core.errors import NotApplicableError, PlanError, UsageError
-from seepage.core.threat import OBSERVERS, Observer
+from seepage.core.threat import OBSERVERS, Capability, Observer
 from seepage.core.views import (
     VIEW_KINDS,
     AggregateView,
@@ -30,9 +30,11 @@ from seepage.core.views import (
     ModelView,
     OutputsView,
     SeenRound,
+    ServerKnowledge,
     UpdateView,
     View,
 )
+from seepage.defenses.cards import CARDS as DEFENSES
 
 X, Y = digits()
 CLAIMS = {
@@ -43,30 +45,45 @@ CLAIMS = {
 QUICK = {
     "inverting-gradients": {"steps": 5},
     "dlg": {"steps": 3, "restarts": 1},
-    "averaged": {},
+    "grad-inversion": {"steps": 3},
+    "sme": {"steps": 5},
+    "unrolled-fedavg": {"steps": 3, "trial": 2, "swaps": 1},
+    "learning-to-invert": {"examples": 64, "components": 16},
 }
+SUMMED = next(card for card in DEFENSES if card.name == "secure-aggregation")
 EACH = pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
 PAIRS = [(card, kind) for card in CARDS for kind in card.views]
 
 
-def a_view(kind: str, **changes: Any) -> View:
-    """A view of two records of client 1, or of 24 candidates, on an MLP of width 32."""
+def a_view(kind: str, card: AttackCard | None = None, **changes: Any) -> View:
+    """A view of two records of client 1, or of 24 candidates, on an MLP of width 32.
+
+    Where `card` is that of an active attack, its server has made its move.
+    """
     model = mlp(32)
-    batches = [draw(c, 2) for c in range(4)]
-    updates = {c: update_of(model, (X[i], Y[i])) for c, i in enumerate(batches)}
-    state = {name: value.detach().clone() for name, value in model.state_dict().items()}
     common: dict[str, Any] = {
         "observer": Observer.HONEST_SERVER,
         "job": job(clients=4, cohort=4),
         "loss": F.cross_entropy,
         "facts": (BatchSize(2), Candidates(X[:24], Y[:24]), auxiliary()),
+        "defenses": (SUMMED,) if kind == "aggregate" else (),
         **changes,
     }
+    sent: dict[int, Any] = {}
+    attack = card.build({}) if card else None
+    if isinstance(attack, ActiveAttack):
+        known = ServerKnowledge(round=0, model=model, cohort=(0, 1), **common)
+        sent = dict(attack.act(known, torch.Generator().manual_seed(1)).models)
+    models = {c: sent.get(c, model) for c in range(4)}
+    updates = {c: update_of(models[c], (X[i], Y[i])) for c in range(4) for i in [draw(c, 2)]}
+    state = {name: value.detach().clone() for name, value in model.state_dict().items()}
     if kind == "update":
-        return UpdateView(round=0, client=1, model=model, update=updates[1], **common)
+        return UpdateView(round=0, client=1, model=models[1], update=updates[1], **common)
     if kind == "aggregate":
         mean = {name: (updates[0][name] + updates[1][name]) / 2 for name in updates[0]}
-        return AggregateView(round=0, contributors=2, model=model, aggregate=mean, **common)
+        return AggregateView(
+            round=0, contributors=2, model=models[0], aggregate=mean, sent=sent, **common
+        )
     if kind == "history":
         rounds = tuple(
             SeenRound(t, state, {c: noisy(u, 1e-4, seed=9 * t + c) for c, u in updates.items()})
@@ -97,7 +114,7 @@ def tensors(item: Any) -> list[Tensor]:
 
 @pytest.mark.parametrize(("card", "kind"), PAIRS, ids=[f"{c.name}-{k}" for c, k in PAIRS])
 def test_it_claims_what_its_card_says_and_leaves_the_view_alone(card: AttackCard, kind: str):
-    view = a_view(kind)
+    view = a_view(kind, card)
     before = [t.clone() for t in tensors(view)]
     flags = [p.requires_grad for p in getattr(view, "model", mlp(1)).parameters()]
     settings = QUICK.get(card.name, {})
@@ -157,9 +174,9 @@ def test_the_facts_of_a_card_fit_together(card: AttackCard):
 
 @pytest.mark.parametrize(("card", "kind"), PAIRS, ids=[f"{c.name}-{k}" for c, k in PAIRS])
 def test_what_it_needs_and_is_not_told_is_not_applicable(card: AttackCard, kind: str):
-    view = a_view(kind, facts=())
-    if card.name in ("fully-connected", "averaged"):
-        return
+    if not set(card.needs) & {n for n in Capability if n.startswith(("knows-", "holds-"))}:
+        return  # it needs no more than it sees
+    view = a_view(kind, card, facts=())
     with pytest.raises(NotApplicableError):
         attack_view(card.name, view, torch.Generator(), **QUICK.get(card.name, {}))
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _SILENT, _BEYOND = 30.0, 10.0
 _ALONE, _FAINTEST = 0.1, 1e-6
-_LOST, _ROUNDS, _MUTED = 0.1, 0.25, 100.0
+_LOST, _ROUNDS, _MUTED, _BELOW = 0.1, 0.25, 100.0, 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +118,7 @@ def balanced(
     head = {layer.weight, layer.bias}
     sides = [[g for n, g in catch.gradient.items() if (n in head) == top] for top in (True, False)]
     top, below = (math.sqrt(sum(float(g.double().square().sum()) for g in s)) for s in sides)
-    scale = (_MUTED if catch.lost else 1.0) * top / below if below > 0 else 1.0
+    scale = (_MUTED if catch.lost else _BELOW) * top / below if below > 0 else 1.0
     weight, bias = layer.within(model)
     gradient = {n: g if n in head else g * scale for n, g in catch.gradient.items()}
     return layer.replaced(model, weight * scale, bias), gradient

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ....core.views import AggregateView, ServerKnowledge, UpdateView
 
 _VARIANTS = ("sparse", "linear")
-_SPREAD = 0.03  # wider, and a trained model is sure of a class for some bins
+_SPREAD = 0.003  # wider, and a trained model is sure of a class for some bins
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -116,6 +116,7 @@ def _gradients(
     for parameter in copy.model.parameters():
         parameter.requires_grad_(True)
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        _seed_global(rng)
         outputs = copy.model(probes)
         loss = knowledge.loss(outputs, _targets(knowledge, outputs, rng))
         (found,) = torch.autograd.grad(loss, seen)
@@ -134,11 +135,17 @@ def telling_input(knowledge: ServerKnowledge, references: Tensor, rng: torch.Gen
     least = torch.full((len(inputs),), torch.inf)
     for _ in range(_LABELS):
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+            _seed_global(rng)
             outputs = copy(inputs)
             loss = knowledge.loss(outputs, _targets(knowledge, outputs, rng))
             (found,) = torch.autograd.grad(loss, [inputs])
         least = torch.minimum(least, found.flatten(1).norm(dim=1))
     return inputs[0 if least[0] > _ALIVE * least.median() else int(least.argmax())].detach()
+
+
+def _seed_global(rng: torch.Generator) -> None:
+    """Make dropout, which draws from torch's global generator, a function of `rng`."""
+    torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=rng)))
 
 
 def _targets(knowledge: ServerKnowledge, outputs: Tensor, rng: torch.Generator) -> Tensor:

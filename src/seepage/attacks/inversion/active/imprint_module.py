@@ -12,10 +12,11 @@ c_i is the same in each neuron because all columns of the layer behind are the s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
+from torch.nn.utils import skip_init
 
 from .measurements import directions, edges, reach
 
@@ -31,9 +32,10 @@ class ImprintModule(nn.Module):
 
     def __init__(self, features: int, neurons: int, *, sparse: bool, height: float = 1.0) -> None:
         super().__init__()
-        self.measure = nn.Linear(features, neurons)
+        # Without drawing from the global generator: all weights are written later.
+        self.measure = cast("nn.Linear", skip_init(nn.Linear, features, neurons))
         self.window = nn.Hardtanh(0.0, height) if sparse else nn.ReLU()
-        self.back = nn.Linear(neurons, features)
+        self.back = cast("nn.Linear", skip_init(nn.Linear, neurons, features))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what the job's own model gets instead of `x`."""

@@ -30,7 +30,7 @@ class HalfSpaces:
     planes: Tensor
 
     def separate(self, on: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the records a `[s, r]` that best explain `on` `[s, m]`, and the shares wrong `[s]`.
+        """Return the records a `[s, r]` that best explain `on` `[s, m]`, and what share they miss.
 
         Logistic regression with a small ridge, by Newton's method.
         """

@@ -43,7 +43,7 @@ OPTIMIZED = (
         year=2019,
         parameters=(
             Parameter(name="steps", default=1000, summary="most iterations a restart"),
-            Parameter(name="restarts", default=2, summary="most fresh starts; least objective wins"),
+            Parameter(name="restarts", default=2, summary="most starts; least objective wins"),
             Parameter(name="history", default=100, summary="curvature pairs that are kept"),
         ),
         observers=_OBSERVERS,
@@ -59,9 +59,9 @@ OPTIMIZED = (
         reference="Yin et al. 2021, arXiv 2104.07586",
         year=2021,
         parameters=(
-            Parameter(name="steps", default=200, summary="iterations of each start"),
+            Parameter(name="steps", default=250, summary="iterations of each start"),
             Parameter(name="lr", default=0.1, summary="step size; falls along a half cosine"),
-            Parameter(name="tv", default=4e-3, summary="weight of total variation"),
+            Parameter(name="tv", default=1.2e-2, summary="weight of total variation"),
             Parameter(name="l2", default=1e-3, summary="weight of the mean square"),
             Parameter(
                 name="statistics", default=0.5, summary="weight of batch statistics' distance"
@@ -69,7 +69,7 @@ OPTIMIZED = (
             Parameter(
                 name="consistency", default=1.0, summary="weight of the distance from the mean"
             ),
-            Parameter(name="restarts", default=2, summary="starts that are searched together"),
+            Parameter(name="restarts", default=1, summary="starts that are searched together"),
         ),
         observers=_OBSERVERS,
         needs=(Capability.KNOWS_BATCH_SIZE,),

@@ -19,8 +19,8 @@ from ....core.errors import NotApplicableError, UsageError
 from ....core.views import Labels
 from ...attribute.labels import recover_labels
 from ..observed import observed_batch_size, observed_gradient
-from .matching import SquaredMatch, cosine_match
 from .data_ratio import data_ratio
+from .matching import SquaredMatch, cosine_match
 from .starts import starts
 from .victim import Victim, flat
 
@@ -65,9 +65,7 @@ class DLG:
         labels = _labels(view, records)
         search = _Search(Victim(view, gradient), SquaredMatch(flat(gradient)))
         size = records if labels is None else len(labels)
-        guesses = starts(
-            self.restarts, (size, *view.job.input_shape), view.job.value_range, rng
-        )
+        guesses = starts(self.restarts, (size, *view.job.input_shape), view.job.value_range, rng)
         best: tuple[float, Tensor, Tensor] | None = None
         for x in guesses:
             y = _soft(view, size, rng) if labels is None else labels

@@ -58,16 +58,17 @@ class GradInversion:
     l2 : weight of the mean square of an input
     statistics : weight of the distance of batch statistics beside that of the gradient
     consistency : weight of the mean squared distance from the mean of all starts
-    restarts : starts that are searched from together
+    restarts : starts that are searched from together; time is better spent on the steps of
+        one, so that consistency is for those who have time left
     """
 
-    steps: int = 200
+    steps: int = 250
     lr: float = 0.1
-    tv: float = 4e-3
+    tv: float = 1.2e-2
     l2: float = 1e-3
     statistics: float = 0.5
     consistency: float = 1.0
-    restarts: int = 2
+    restarts: int = 1
 
     def __post_init__(self) -> None:
         for name in ("steps", "restarts"):

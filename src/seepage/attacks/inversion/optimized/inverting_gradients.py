@@ -1,14 +1,14 @@
 """Finds the batch whose gradient points the way that the observed one does.
 
 Minimizes D = 1 - cos(grad L(x, y), g) and TV(x) by Adam on the sign of the slope
-(`signed_adam.py`), with x kept in the range of the data (Geiping et al. 2020, "Inverting Gradients", arXiv 2003.14053,
-eq. 4 and section 5). The objective is log D + tv TV(x) instead of their D + tv TV(x): with
-an error of unknown size in the gradient, its likelihood is a power of D. So the prior
-counts as much at the end as at the start, and gives way where D falls to 0. The search
-starts at gray, as nothing removes the noise of a start where the gradient does not see it.
-Labels are recovered first, from the last layer. The cosine does not see the length of g, so
-that clipping is no hindrance. For what is known of sparsification and of noise see
-`matching.py`.
+(`signed_adam.py`), with x kept in the range of the data (Geiping et al. 2020, "Inverting
+Gradients", arXiv 2003.14053, eq. 4 and section 5). The objective is log D + tv TV(x) instead
+of their D + tv TV(x): with an error of unknown size in the gradient, its likelihood is a
+power of D. So the prior counts as much at the end as at the start, and gives way where D
+falls to 0. The search starts at gray, as nothing removes the noise of a start where the
+gradient does not see it. Labels are recovered first, from the last layer. The cosine does
+not see the length of g, so that clipping is no hindrance. For what is known of
+sparsification and of noise see `matching.py`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from .data_ratio import EXPLAINED, data_ratio, judged
 from .known_noise import known_noise
 from .matching import GaussianMatch, cosine_match
 from .signed_adam import SignedAdam
+from .smooth_prior import SmoothPrior
 from .starts import starts
-from .total_variation import total_variation_slope
 from .victim import Victim, flat
 
 if TYPE_CHECKING:
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
     from ....core.views import AggregateView, UpdateView
     from .matching import CosineMatch
-
-# What float32 leaves of a cosine distance at the batch itself.
-_ROUNDING = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,25 +121,16 @@ class _Search:
         self, victim: Victim, labels: Tensor, match: CosineMatch | GaussianMatch, tv: float
     ) -> None:
         self.match = match
-        self._victim, self._labels, self._tv = victim, labels, tv
+        self._victim, self._labels, self._prior = victim, labels, SmoothPrior(tv)
 
     def slopes(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return slopes of the objective (but for factors) and of D; None when all is done."""
         distances, slopes, _ = self._victim.slope(x, self._labels, self.match)
         if bool((distances <= self.match.floor).all()):
             return None
-        if x.ndim != 5 or not self._tv:
-            return slopes, slopes
-        weight = self._tv / (x.shape[1] * x.shape[2]) * distances.clamp_min(_ROUNDING)
-        prior = total_variation_slope(x)[1]
-        return prior.mul_(weight.view(-1, 1, 1, 1, 1)).add_(slopes), slopes
+        return self._prior.slopes(x, distances, slopes)
 
     def objectives(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return objectives and distances of restarts `[r, n, *shape]`, `[r]` each."""
         distances, _, _ = self._victim.slope(x, self._labels, self.match)
-        # A search that left the finite numbers must not win.
-        distances = distances.nan_to_num(2.0)
-        if x.ndim != 5 or not self._tv:
-            return distances, distances
-        prior = self._tv / x.shape[2] * total_variation_slope(x)[0].mean(1)
-        return distances.clamp_min(_ROUNDING) * prior.exp(), distances
+        return self._prior.objectives(x, distances), distances

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SPARSE = 0.2
 _TINY = 1e-30
+_SEARCH_ERROR = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,37 +83,48 @@ class CosineMatch:
 class GaussianMatch:
     """The likelihood of an update with Gaussian noise of known size on each parameter.
 
-    Let g = c G + noise, c unknown (clipping). With 1/sd^2 for weights the misfit is
-    min_c |g - c G|^2 / p, 1 at the right batch. As a distance stands exp(misfit - 1), whose
-    logarithm is the likelihood but for factors; above 1, where something else is wrong than
-    noise, the misfit itself. Below `floor` the noise would be fitted: the right batch is
-    above with a probability of 97 %.
+    Let g = c G + noise, c unknown (clipping), and the guess itself be off by a thousandth of
+    the signal's power, as searches are. With 1/variance for weights the misfit is
+    min_c |g - c G|^2 by what the noise alone makes of it: 1 at the right batch. As a distance
+    stands exp(misfit - 1), whose logarithm is the likelihood but for factors; above 1, where
+    something else is wrong than noise, the misfit itself. Below `floor` the noise would be
+    fitted: the right batch is above with a probability of 97 %.
 
     Fields
     ------
-    weights : 1/sd^2 by parameter
+    weights : 1/variance by parameter
     square : <g, g> so weighted
-    count : coordinates of g, p
+    noise : what noise contributes to that
+    spread : the standard deviation of the misfit of the right batch
     """
 
     weights: Mapping[str, float]
     square: Tensor
-    count: int
+    noise: float
+    spread: float
     _observed: Tensor
     _each: Tensor
 
     @classmethod
     def of(cls, observed: Update, deviations: Mapping[str, float]) -> GaussianMatch:
         """Return the match for an observed gradient, given standard deviations by name."""
-        weights = {name: deviations[name] ** -2 for name in observed}
+        counts = {name: g.numel() for name, g in observed.items()}
         flat = torch.cat([g.reshape(-1) for g in observed.values()])
+        noise = sum(counts[n] * deviations[n] ** 2 for n in observed)
+        signal = max(float(flat.square().sum()) - noise, 0.0) / len(flat)
+        variances = {n: deviations[n] ** 2 + _SEARCH_ERROR * signal for n in observed}
+        weights = {name: 1 / variance for name, variance in variances.items()}
+        shares = {n: deviations[n] ** 2 * weights[n] for n in observed}
+        expected = sum(counts[n] * shares[n] for n in observed)
+        spread = sum(2 * counts[n] * shares[n] ** 2 for n in observed) ** 0.5 / expected
         each = torch.cat([g.new_full((g.numel(),), weights[n]) for n, g in observed.items()])
-        return cls(weights, (each * flat.square()).sum(), len(flat), flat, each)
+        square = (each * flat.square()).sum()
+        return cls(weights, square, expected, spread, flat, each)
 
     @property
     def floor(self) -> float:
         """The distance at two standard deviations below the misfit of the right batch."""
-        return math.exp(-2 * (2 / self.count) ** 0.5)
+        return math.exp(-2 * self.spread)
 
     def misfit(self, distance: float) -> float:
         """Return the misfit behind a distance: 1 where noise explains all of it."""
@@ -121,10 +133,10 @@ class GaussianMatch:
     def of_sums(self, inner: Tensor, square: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return distances and their slopes at <G, g> and <G, G>, weighted, `[restarts]` each."""
         along = inner.clamp_min(0) / square.clamp_min(_TINY)
-        misfit = (self.square - along * inner) / self.count
+        misfit = (self.square - along * inner) / self.noise
         steep = (misfit - 1).clamp_max(0).exp()
         distances = torch.where(misfit > 1, misfit, steep)
-        return distances, -2 * along * steep / self.count, along.square() * steep / self.count
+        return distances, -2 * along * steep / self.noise, along.square() * steep / self.noise
 
     def aim(self, gradients: Tensor) -> tuple[Tensor, Tensor]:
         """Return the distances of gradients `[n, p]`, `[n]`, and their slopes `[n, p]`."""

@@ -60,7 +60,9 @@ class SignedAdam:
     lr: float
     value_range: tuple[float, float] | None
 
-    def __call__(self, slopes: Callable[[Tensor], tuple[Tensor, Tensor] | None], x: Tensor) -> Tensor:
+    def __call__(
+        self, slopes: Callable[[Tensor], tuple[Tensor, Tensor] | None], x: Tensor
+    ) -> Tensor:
         """Return where inputs get to from `x`, which is left as it is.
 
         `slopes` gives those of the objective and of the distance alone, or None to stop.

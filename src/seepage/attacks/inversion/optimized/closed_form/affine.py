@@ -6,6 +6,8 @@ V = s g + t G the Gram matrices of a and of delta do, as
 <G, G> = sum_ij (delta_i . delta_j)(a_i . a_j) and G a_i = sum_j delta_j (a_j . a_i).
 """
 
+# ruff: noqa: D102 (the passes are documented in layer.py)
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 class Affine(Parametric):
     """What both share: the bias, and directions that are given or combined."""
+
+    _bias_gradient: Tensor
 
     def __init__(self, name: str, module: nn.Linear | nn.Conv2d, observed: set[str]) -> None:
         prefix = f"{name}." if name else ""

@@ -6,6 +6,8 @@ that, two products that are added are one convolution of twice the channels:
 V a + W a' = [V W] [a; a'].
 """
 
+# ruff: noqa: D102 (the passes are documented in layer.py)
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -121,7 +123,9 @@ class Convolution(Affine):
             out = total(out, self._times(self._weight.t(), slope.flatten(2)))
         return (None if out is None else self._folded(out),)
 
-    def _fused(self, still: Tensor, moved: Tensor | None, axis: int) -> tuple[Tensor, Tensor] | None:
+    def _fused(
+        self, still: Tensor, moved: Tensor | None, axis: int
+    ) -> tuple[Tensor, Tensor] | None:
         """Return channels and filters whose product is that of V with one, W with the other."""
         if self._direction is None:
             return None if moved is None else (moved, self._filters)

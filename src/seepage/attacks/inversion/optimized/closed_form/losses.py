@@ -53,12 +53,13 @@ class LossSlope:
         return found[0], found[1] if self._soft else None
 
 
-def _is_cross_entropy(loss: Loss) -> bool:
+def _is_cross_entropy(loss: object) -> bool:
     """Return whether this is the plain cross-entropy, of class indices, as a mean."""
     if loss is F.cross_entropy:
         return True
     return (
-        type(loss) is nn.CrossEntropyLoss
+        isinstance(loss, nn.CrossEntropyLoss)
+        and type(loss) is nn.CrossEntropyLoss
         and loss.weight is None
         and loss.reduction == "mean"
         and loss.label_smoothing == 0

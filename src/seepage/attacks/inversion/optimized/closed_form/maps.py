@@ -1,5 +1,7 @@
 """Layers without parameters: activations, sums, pooling and whatever else is linear."""
 
+# ruff: noqa: D102 (the passes are documented in layer.py)
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -63,9 +65,7 @@ class Activation(Layer):
         return (out,)
 
 
-def _derivatives(
-    function: Callable[[Tensor], Tensor], x: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _derivatives(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the values of a function of each value, and its first and second derivatives."""
     if function in (torch.sigmoid, F.sigmoid):
         y = x.sigmoid()

@@ -6,6 +6,8 @@ P d' - (mean(x' u) P d + mean(x' d) P u + mean(d P u) x') / sd. One kernel of to
 P u and mean(x' u) at once; group normalization is that of a channel for each group.
 """
 
+# ruff: noqa: D102 (the passes are documented in layer.py)
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -124,9 +126,7 @@ class Normalization(Parametric):
 
     def _bent(self) -> Tensor:
         """Return how far the projection of the slope bends as the input moves."""
-        moved, slope, back = map(
-            self._to_rows, (self._unit_moved, self._unit_slope, self._back)
-        )
+        moved, slope, back = map(self._to_rows, (self._unit_moved, self._unit_slope, self._back))
         unit = self._to_rows(self._unit)
         across = (slope * moved).mean((0, 2), keepdim=True)
         out = self._moved_along * back

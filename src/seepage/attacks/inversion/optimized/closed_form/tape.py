@@ -90,9 +90,13 @@ class Tape:
         """
         if self._apart(inputs):
             ones = zip(inputs, _each(targets, len(inputs)), strict=True)
-            parts = zip(*(self.slope(x[None], y[None], match) for x, y in ones), strict=True)
-            found, slopes, soft = (None if p[0] is None else torch.cat(p) for p in parts)
-            return found, slopes, soft
+            parts = [self.slope(x[None], y[None], match) for x, y in ones]
+            soft = [s for _, _, s in parts if s is not None]
+            return (
+                torch.cat([d for d, _, _ in parts]),
+                torch.cat([s for _, s, _ in parts]),
+                torch.cat(soft) if soft else None,
+            )
         with torch.no_grad():
             self._first(inputs, targets)
             found = self._aim(match)
@@ -158,9 +162,8 @@ class Tape:
             self._weights = weights
             for layer in self._parametric:
                 layer.observe(self._observed, dict(weights))
-        inner, square = (
-            torch.stack(sums).sum(0) for sums in zip(*(p.sums() for p in self._parametric), strict=True)
-        )
+        sums = [layer.sums() for layer in self._parametric]
+        inner, square = (torch.stack(parts).sum(0) for parts in zip(*sums, strict=True))
         found, at_inner, at_square = match.of_sums(inner, square)
         for layer in self._parametric:
             layer.combine(at_inner, 2 * at_square)

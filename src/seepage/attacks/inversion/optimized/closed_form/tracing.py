@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 _RECTIFIERS = (F.relu, torch.relu, "relu")
 _SMOOTH_MODULES = (nn.ELU, nn.GELU, nn.LeakyReLU, nn.SELU, nn.SiLU, nn.Softplus)
 _SMOOTH = {nn.Sigmoid: torch.sigmoid, nn.Tanh: torch.tanh}
-_SMOOTH_FUNCTIONS = (torch.sigmoid, torch.tanh, F.sigmoid, F.tanh, F.silu, F.gelu, F.softplus, F.elu)
+_SMOOTH_FUNCTIONS = (torch.sigmoid, torch.tanh, F.elu, F.gelu, F.silu, F.softplus)
 _SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
 _RESHAPES = (torch.flatten, "flatten")
 _LINEAR = (F.adaptive_avg_pool2d, F.avg_pool2d, F.pad, operator.getitem, torch.mean, "mean")
-_POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.ZeroPad2d, nn.ConstantPad2d)
+_POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.ZeroPad2d)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -133,9 +133,9 @@ def _module(name: str, module: nn.Module, observed: set[str]) -> Layer | None:
         return Activation(module)
     if kind is nn.Flatten:
         return Reshape(module)
-    if kind in _POOLS or (kind is nn.ConstantPad2d and not module.value):
+    if kind in _POOLS:
         return LinearMap(module)
-    if kind is nn.Identity or (isinstance(module, nn.modules.dropout._DropoutNd) and not module.training):  # pyright: ignore[reportPrivateUsage] # fmt: skip
+    if kind is nn.Identity or _is_off(module):
         return Reshape(lambda x: x)
     if isinstance(module, nn.MaxPool2d):
         geometry = (module.kernel_size, module.stride, module.padding, module.dilation)
@@ -145,4 +145,10 @@ def _module(name: str, module: nn.Module, observed: set[str]) -> Layer | None:
 
 
 def _max_pool(x: Tensor, *, geometry: tuple[Any, ...], ceil: bool) -> tuple[Tensor, Tensor]:
-    return torch.max_pool2d_with_indices(x, *geometry, ceil)
+    return torch.ops.aten.max_pool2d_with_indices(x, *geometry, ceil)
+
+
+def _is_off(module: nn.Module) -> bool:
+    """Return whether this is a dropout in evaluation mode."""
+    dropout = isinstance(module, nn.modules.dropout._DropoutNd)  # pyright: ignore[reportPrivateUsage]
+    return dropout and not module.training
