@@ -24,8 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seepage.attacks.api import attack
 from seepage.core.intervals import Rate
+from seepage.core.registry import card
 from seepage.core.threat import Observer
 from seepage.core.views import AuxiliaryData, BatchSize, JobFacts, UpdateView
 from seepage.metrics.matching import match
@@ -37,8 +37,8 @@ NETS: dict[str, tuple[str, dict[str, Any]]] = {
     "ResNet-20": ("resnet20", {}),
 }
 ATTACKS = ("inverting-gradients", "grad-inversion")
-BATCHES = {("ConvNet, width 16", 1): 10, ("ConvNet, width 16", 8): 3,
-           ("ResNet-20", 1): 6, ("ResNet-20", 8): 1}  # fmt: skip
+BATCHES = {("ConvNet, width 16", 1): 10, ("ConvNet, width 16", 8): 2,
+           ("ResNet-20", 1): 5, ("ResNet-20", 8): 1}  # fmt: skip
 STAGES = {"fresh": 0, "after 300 steps": 300}
 SHAPE, LR, VICTIMS = (3, 32, 32), 0.05, 4000
 
@@ -93,7 +93,7 @@ def measure(net: str, stage: str, size: int, name: str, number: int) -> dict[str
     x, y = images()[0][rows], images()[1][rows]
     view = view_of(network(net, STAGES[stage]), x, y)
     began = time.process_time()
-    claim = attack(name, view, torch.Generator().manual_seed(number))
+    claim = card("attacks", name).build({})(view, torch.Generator().manual_seed(number))
     seconds = time.process_time() - began
     i, j = (list(column) for column in zip(*match(claim.inputs, x), strict=True))
     hits = identified(claim.inputs, x, torch.cat([x, images()[0][-(1000 - size) :]]))

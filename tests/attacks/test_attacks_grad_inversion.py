@@ -24,7 +24,6 @@ from seepage.attacks.inversion.optimized.registration import consensus
 from seepage.core.errors import NotApplicableError, UsageError
 from seepage.core.threat import Observer
 from seepage.core.views import AggregateView, BatchSize, Labels, UpdateView
-from seepage.metrics.matching import match
 from seepage.metrics.reconstruction import identified, psnr
 from seepage.models.api import build
 
@@ -160,9 +159,10 @@ def test_the_distance_is_zero_at_the_batch_and_its_slope_is_right() -> None:
     guess = X[draw(6, 3)]
     theirs, expected = true_statistics(model, draw(6, 3)), 0.0
     for name, (mean, variance) in known.layers.items():
-        apart = (theirs[name][0] - mean.numpy()) ** 2 / (variance.numpy() + 1e-5)
-        wider = (theirs[name][1] / (variance.numpy() + 1e-5) - 1) ** 2
-        expected += float(np.mean(apart) + np.mean(wider))
+        spread, square = float(variance.sum()), float(mean.square().sum())
+        apart = np.sum((theirs[name][0] - mean.numpy()) ** 2) / (square + spread)
+        wider = np.sum((theirs[name][1] ** 0.5 - variance.numpy() ** 0.5) ** 2) / spread
+        expected += float(apart + wider)
     values, slopes = distance.slope(guess[None])
     assert float(values) == pytest.approx(expected, rel=1e-3)
     step = 1e-3 * slopes[0] / slopes.norm()
@@ -184,20 +184,21 @@ def test_starts_agree_over_shifts_and_orders() -> None:
 def test_statistics_make_a_trained_net_leak_more() -> None:
     model = trained()
     before = {n: v.clone() for n, v in model.state_dict().items()}
-    gains, hits = [], 0.0
-    for seed in range(4):
-        index = draw(seed, 2)
+    gains, hits = [], 0
+    for seed in range(6):
+        index = draw(seed, 1)
         view = view_of(model, index)
-        quality = []
-        for weight in (0.0, 0.5):
-            claim = GradInversion(steps=80, statistics=weight)(view, rng(seed))
-            i, j = (list(c) for c in zip(*match(claim.inputs, X[index]), strict=True))
-            quality.append(float(psnr(claim.inputs[i], X[index][j]).mean()))
-        assert "exact, from the buffers" in claim.explanation
-        gains.append(quality[1] - quality[0])
-        hits += float(identified(claim.inputs, X[index], gallery(X[index])).float().mean()) / 4
-    assert np.mean(gains) > 1.0
-    assert hits >= 0.75
+        plain, full = (
+            GradInversion(steps=100, statistics=weight)(view, rng(seed)) for weight in (0.0, 0.5)
+        )
+        assert "exact, from the buffers" in full.explanation
+        assert "none known" in plain.explanation
+        gains.append(float(psnr(full.inputs, X[index]) - psnr(plain.inputs, X[index])))
+        hits += int(identified(full.inputs, X[index], gallery(X[index])).sum())
+    # Single images vary by several dB either way: the mean and most signs must agree.
+    assert np.mean(gains) > 0.5
+    assert sum(gain > 0 for gain in gains) >= 4
+    assert hits >= 3
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
 

@@ -1,4 +1,14 @@
-"""Runs one attack: on a view, or on gradients of a user's own."""
+"""Runs one attack: on a view, or on gradients of a user's own.
+
+>>> from torch import nn
+>>> model, x = nn.Linear(4, 3), torch.rand(1, 4)
+>>> loss = nn.functional.cross_entropy(model(x), torch.tensor([2]))
+>>> seen = torch.autograd.grad(loss, list(model.parameters()))
+>>> found = attack("fully-connected", model=model, loss=nn.functional.cross_entropy,
+...                input_shape=(4,), gradients=seen, batch_size=1)
+>>> bool(torch.allclose(found.inputs, x, atol=1e-5)), found.solved
+(True, True)
+"""
 
 from __future__ import annotations
 
@@ -14,7 +24,7 @@ from ..core.registry import card
 from ..core.seeds import torch_rng
 from ..core.views import VIEW_KINDS, View
 from .diagnosis import diagnosis
-from .own_gradients import view_of
+from .own_gradients import OwnGradients
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,36 +76,21 @@ def attack(
 ) -> Reconstruction:
     """Reconstruct the batch behind gradients, a parameter update, or a view.
 
-    Parameters
-    ----------
     model : as the client had it, before its first local step
-    loss : of (outputs, targets), the mean over the batch
-    input_shape : of one input as the model was fed it, without the batch axis
-    gradients : what `torch.autograd.grad(loss, model.parameters())` gives: a tensor for
-        each trainable parameter in its order, or a mapping from parameter names
-    update : new minus old value of each parameter after `local_steps` steps at `lr`; as a
-        mapping it may hold float buffers too (running statistics travel in many jobs)
-    view : instead of both: all that an observer saw, with everything that is known of it
+    loss, input_shape : mean over the batch of (outputs, targets); one input's, without batch
+    gradients : as `torch.autograd.grad(loss, model.parameters())` gives them, or by name
+    update : new minus old value of each parameter after `local_steps` at `lr`; by name it
+        may hold float buffers too (running statistics travel in many jobs)
+    view : instead of all these: what an observer saw, with everything that it knows
     batch_size, labels : of a local step, where known; labels say the batch size as well
     auxiliary : inputs `[n, *input_shape]` and targets `[n]` of records like the batch's
     train_mode : whether the client's model was in training mode (BatchNorm)
     value_range : of the input values; None: that of `auxiliary`, unbounded without it
-    budget : seconds in which an attack with restarts may start afresh while its result is
-        not solved; the start with the least objective is returned. It always runs once
-    hyper_parameters : of the attack, as `seepage show NAME` lists them
+    budget : seconds in which an attack with restarts starts afresh while it is not solved
 
-    Returns a `Reconstruction`; where it is not solved, `explanation` ends with what stands
-    in the way. Raises `UsageError` for what is missing, by its name, and where tensors do
-    not fit the model; `NotApplicableError` where the attack can't work on such a model.
-
-    >>> from torch import nn
-    >>> model, x = nn.Linear(4, 3), torch.rand(1, 4)
-    >>> loss = nn.functional.cross_entropy(model(x), torch.tensor([2]))
-    >>> seen = torch.autograd.grad(loss, list(model.parameters()))
-    >>> found = attack("fully-connected", model=model, loss=nn.functional.cross_entropy,
-    ...                input_shape=(4,), gradients=seen, batch_size=1)
-    >>> bool(torch.allclose(found.inputs, x, atol=1e-5)), found.solved
-    (True, True)
+    Returns the `Reconstruction` of least objective; where it is not solved, `explanation`
+    ends with what stands in the way. Raises `UsageError` for what is missing or does not
+    fit, by its name; `NotApplicableError` where the attack can't work on such a model.
     """
     known = card("attacks", name)
     choices = {"gradients": gradients, "update": update, "view": view}
@@ -104,21 +99,19 @@ def attack(
         found = " and ".join(given) or "none of them"
         raise UsageError(f"attack: give exactly one of gradients, update or view, not {found}")
     if view is None:
-        view = view_of(
-            model=_given("model", model),
-            loss=_given("loss", loss),
-            input_shape=_given("input_shape", input_shape),
+        own = OwnGradients(
             gradients=gradients,
             update=update,
             batch_size=batch_size,
             labels=labels,
-            local_steps=local_steps,
+            local_steps=1 if local_steps is None else local_steps,
             lr=lr,
             auxiliary=auxiliary,
             train_mode=train_mode,
             value_range=value_range,
         )
-        _require(known, batch_size is not None or labels is not None, labels, auxiliary)
+        view = own.view(model, loss, input_shape)
+        own.require(known)
     return _best(known, view, seed, budget, hyper_parameters)
 
 
@@ -148,24 +141,3 @@ def _best(
         explanation=". ".join(filter(None, [result.explanation, *reasons])),
         seconds=time.perf_counter() - started,
     )
-
-
-def _given(name: str, value: Any) -> Any:
-    if value is None:
-        raise UsageError(f"attack: {name} is missing; it is needed beside gradients or an update")
-    return value
-
-
-def _require(
-    known: AttackCard, sized: bool, labels: Tensor | None, auxiliary: object | None
-) -> None:
-    """Name the argument that carries a capability which the attack can't do without."""
-    have = {
-        "knows-batch-size": (sized, "batch_size"),
-        "knows-labels": (labels is not None, "labels"),
-        "holds-auxiliary-data": (auxiliary is not None, "auxiliary"),
-    }
-    for need in known.needs:
-        present, argument = have.get(need.value, (True, ""))
-        if not present:
-            raise UsageError(f"{known.name} needs {need.value}: give {argument}=...")

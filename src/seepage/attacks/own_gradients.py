@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,74 +19,109 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from ..core.cards import AttackCard
     from ..core.views import Loss
 
     Tensors = Sequence[Tensor] | Mapping[str, Tensor]
 
 
-def view_of(
-    *,
-    model: nn.Module,
-    loss: Loss,
-    input_shape: tuple[int, ...],
-    gradients: Tensors | None,
-    update: Tensors | None,
-    batch_size: int | None,
-    labels: Tensor | None,
-    local_steps: int | None,
-    lr: float | None,
-    auxiliary: tuple[Tensor, Tensor] | None,
-    train_mode: bool,
-    value_range: tuple[float, float] | None,
-) -> UpdateView:
-    """Return the honest server's view of one client's step; see `attacks.api.attack`."""
-    steps = 1 if local_steps is None else local_steps
-    if steps < 1 or (batch_size is not None and batch_size < 1):
-        raise UsageError("attack: local_steps and batch_size are 1 or more")
-    if gradients is not None:
-        if steps > 1:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class OwnGradients:
+    """What a user brings and knows; the fields are arguments of `attacks.api.attack`."""
+
+    gradients: Tensors | None
+    update: Tensors | None
+    batch_size: int | None
+    labels: Tensor | None
+    local_steps: int
+    lr: float | None
+    auxiliary: tuple[Tensor, Tensor] | None
+    train_mode: bool
+    value_range: tuple[float, float] | None
+
+    def view(
+        self, model: nn.Module | None, loss: Loss | None, input_shape: tuple[int, ...] | None
+    ) -> UpdateView:
+        """Return the honest server's view of one client's step.
+
+        Raises `UsageError` for what is missing or does not fit, `ModelError` where the
+        model does not take such inputs.
+        """
+        if model is None or loss is None or input_shape is None:
+            lacks = {"model": model, "loss": loss, "input_shape": input_shape}
+            name = next(n for n, value in lacks.items() if value is None)
+            raise UsageError(f"attack: {name} is missing; gradients and updates need it")
+        lr, seen = self._update(model)
+        facts, value_range = self._facts(input_shape)
+        copy = deepcopy(model).train(self.train_mode)
+        return UpdateView(
+            observer=Observer.HONEST_SERVER,
+            job=JobFacts(
+                input_shape=tuple(input_shape),
+                classes=_classes(copy, input_shape),
+                value_range=value_range,
+                clients=1,
+                cohort=1,
+                local_steps=self.local_steps,
+                lr=lr,
+            ),
+            loss=loss,
+            facts=facts,
+            round=0,
+            client=0,
+            model=copy,
+            update=seen,
+        )
+
+    def require(self, attack: AttackCard) -> None:
+        """Name the argument that carries what `attack` can't do without."""
+        sized = self.batch_size is not None or self.labels is not None
+        have = {
+            "knows-batch-size": (sized, "batch_size"),
+            "knows-labels": (self.labels is not None, "labels"),
+            "holds-auxiliary-data": (self.auxiliary is not None, "auxiliary"),
+        }
+        for need in attack.needs:
+            present, argument = have.get(need.value, (True, ""))
+            if not present:
+                raise UsageError(f"{attack.name} needs {need.value}: give {argument}=...")
+
+    def _update(self, model: nn.Module) -> tuple[float, dict[str, Tensor]]:
+        """Return the learning rate and the update by name."""
+        if self.local_steps < 1 or (self.batch_size is not None and self.batch_size < 1):
+            raise UsageError("attack: local_steps and batch_size are 1 or more")
+        if self.gradients is None:
+            if self.lr is None:
+                raise UsageError("attack: update needs lr=..., the clients' learning rate")
+            return self.lr, _named("update", self.update or {}, model)
+        if self.local_steps > 1:
             raise UsageError("attack: gradients are of one step; give update= for several steps")
-        lr = lr or 1.0
-        seen = {n: -lr * g for n, g in _named("gradients", gradients, model).items()}
-    else:
-        if lr is None:
-            raise UsageError("attack: update needs lr=..., the clients' learning rate")
-        seen = _named("update", update or {}, model)
-    facts: list[Fact] = []
-    if labels is not None:
-        labels = torch.as_tensor(labels)
-        batch_size = batch_size or max(len(labels) // steps, 1)
-        if len(labels) != batch_size * steps:
-            raise UsageError(
-                f"attack: {len(labels)} labels for {steps} step(s) of {batch_size} records"
-            )
-        facts.append(Labels(labels))
-    if batch_size is not None:
-        facts.append(BatchSize(batch_size))
-    if auxiliary is not None:
-        held = _auxiliary(auxiliary, input_shape)
-        facts.append(held)
-        low, high = held.inputs.min(), held.inputs.max()
-        value_range = value_range or (float(low), float(high))
-    copy = deepcopy(model).train(train_mode)
-    return UpdateView(
-        observer=Observer.HONEST_SERVER,
-        job=JobFacts(
-            input_shape=tuple(input_shape),
-            classes=_classes(copy, input_shape),
-            value_range=value_range,
-            clients=1,
-            cohort=1,
-            local_steps=steps,
-            lr=lr,
-        ),
-        loss=loss,
-        facts=tuple(facts),
-        round=0,
-        client=0,
-        model=copy,
-        update=seen,
-    )
+        lr = self.lr or 1.0
+        named = _named("gradients", self.gradients, model)
+        return lr, {name: -lr * value for name, value in named.items()}
+
+    def _facts(
+        self, input_shape: tuple[int, ...]
+    ) -> tuple[tuple[Fact, ...], tuple[float, float] | None]:
+        """Return what is known, and the range of input values."""
+        facts: list[Fact] = []
+        size, value_range = self.batch_size, self.value_range
+        if self.labels is not None:
+            labels = torch.as_tensor(self.labels)
+            size = size or max(len(labels) // self.local_steps, 1)
+            if len(labels) != size * self.local_steps:
+                raise UsageError(
+                    f"attack: {len(labels)} labels for {self.local_steps} step(s) of {size} records"
+                )
+            facts.append(Labels(labels))
+        if size is not None:
+            facts.append(BatchSize(size))
+        if self.auxiliary is not None:
+            held = _auxiliary(self.auxiliary, input_shape)
+            facts.append(held)
+            seen = (float(held.inputs.min()), float(held.inputs.max()))
+            value_range = value_range or seen
+        return tuple(facts), value_range
 
 
 def _named(what: str, tensors: Tensors, model: nn.Module) -> dict[str, Tensor]:

@@ -92,12 +92,16 @@ def attack(
         torch.set_num_threads(1)
         bench = Bench(plan, draws=draws, base=Path())
         found = bench.run(plan.attacks[0], include_records=include_records)
-    slug = f"attack-{name}-{plan.tasks[0].name}-{plan.tasks[0].model.name}-b{batch}-{stage}-{seed}"
-    folder = out or Path("seepage-runs") / slug
+    short = f"attack-{name}-{plan.tasks[0].name}-{plan.tasks[0].model.name}-b{batch}-{stage}-{seed}"
+    _tell(found, out or Path("seepage-runs") / short, as_json)
+
+
+def _tell(found: Trial, folder: Path, as_json: bool) -> None:
+    """Write the files and print the figures."""
     picture = _write(found, folder)
     if as_json:
-        picture_name = str(picture) if picture else None
-        click.echo(json.dumps(_plain({**found.to_json(), "picture": picture_name}), indent=2))
+        content = {**found.to_json(), "picture": str(picture) if picture else None}
+        click.echo(json.dumps(_plain(content), indent=2))
     else:
         _say(found, picture)
 

@@ -47,13 +47,18 @@ class ClassGradients:
         rest = gradients - means[targets]
         return cls(means=means, spread=rest.T @ rest / len(rest), frequency=frequency.double())
 
-    def counts(self, total: Tensor, size: int, least: Tensor) -> Tensor:
+    def counts(
+        self, total: Tensor, size: int, least: Tensor, error: Tensor | None = None
+    ) -> Tensor:
         """Return the likeliest counts int64 `[classes]` of `size` records whose sum is `total`.
 
-        No count is below `least` (int64 `[classes]`, with a sum of `size` at most).
+        No count is below `least` (int64 `[classes]`, with a sum of `size` at most). `error` is
+        the variance with which each value of `total` is known, `[classes]`; None: exactly.
         """
         noise = size * self.spread
         noise = noise + _eye(noise) * (_RIDGE * noise.diagonal().mean() + _ROUNDING * size)
+        if error is not None:
+            noise = noise + torch.diag(error.double())
         start = self._linear_estimate(total.double(), size, noise)
         return self._search(whole_counts(start, size, least), total.double(), noise, least)
 

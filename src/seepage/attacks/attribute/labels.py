@@ -25,12 +25,15 @@ from ...core.errors import NotApplicableError
 from ...core.views import AggregateView, AuxiliaryData, BatchSize, UpdateView
 from ..layers import LayerRun, layer_runs, parameter_name
 from .counting import ClassGradients
+from .sent_rows import logit_sums
 
 if TYPE_CHECKING:
     from ...core.views import Loss
 
 _MOST_REFERENCES = 512
 _STAND_INS = 16
+# Share of zeros above which an update under a defense is taken for sparse.
+_SPARSE = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,22 +69,22 @@ def recover_labels(view: UpdateView | AggregateView, batch_size: int) -> Tensor:
     inputs, targets, frequency = _references(view)
     head, gradients = _logit_gradients(view.model, view.loss, inputs, targets, classes)
     weight, bias = _observed(view, head)
-    if batch_size == 1 and (bias is not None or classes > 2):
+    if bias is None and batch_size == 1 and classes > 2:
         # Rows of the weight gradient add up to 0, and all others lie against the label's.
-        signal = bias if bias is not None else -weight.norm(dim=1)
-        return signal.argmin()[None]
-    if bias is None:
-        mean = head.input.mean(0)
-        mean = mean / mean.square().sum().clamp_min(torch.finfo(mean.dtype).tiny)
-        gradients, bias = gradients * (head.input @ mean)[:, None], weight @ mean
-    total = bias * batch_size
+        return weight.norm(dim=1).argmax()[None]
+    sums = logit_sums(weight, bias, head.input.mean(0), _unsent_bound(view))
+    if bias is not None and batch_size == 1:
+        return sums.value.argmin()[None]
+    gradients = sums.of(gradients, head.input)
+    total = sums.value * batch_size
     least = torch.zeros(classes, dtype=torch.int64)
     others = gradients.scatter(1, targets[:, None], 0.0)
     present = total < -1e-6 * total.abs().max()
     if not view.defenses and bool((others >= 0).all()) and int(present.sum()) <= batch_size:
         least = present.long()
     known = ClassGradients.of(gradients, targets, frequency)
-    return torch.arange(classes).repeat_interleave(known.counts(total, batch_size, least))
+    counts = known.counts(total, batch_size, least, sums.variance * batch_size**2)
+    return torch.arange(classes).repeat_interleave(counts)
 
 
 def _references(view: UpdateView | AggregateView) -> tuple[Tensor, Tensor, Tensor]:
@@ -148,3 +151,16 @@ def _observed(view: UpdateView | AggregateView, head: LayerRun) -> tuple[Tensor,
     if not all(bool(g.isfinite().all()) for g in (weight, bias) if g is not None):
         raise NotApplicableError("the update of the last layer is not finite")
     return weight, bias
+
+
+def _unsent_bound(view: UpdateView | AggregateView) -> float | None:
+    """Return what no unsent gradient exceeds in magnitude; None where all were sent."""
+    names = {card.name for card in view.defenses}
+    update = view.update if isinstance(view, UpdateView) else view.aggregate
+    sizes = torch.cat([u.detach().abs().flatten() for u in update.values()])
+    sent = sizes[sizes > 0]
+    if not names or len(sent) > (1 - _SPARSE) * len(sizes) or not len(sent):
+        return None
+    if "top-k" not in names:
+        return math.inf
+    return float(sent.min()) / (view.job.lr * view.job.local_steps)

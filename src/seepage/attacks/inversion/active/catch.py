@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _SILENT, _BEYOND = 30.0, 10.0
 _ALONE, _FAINTEST = 0.1, 1e-6
-_LOST, _ROUNDS, _MUTED, _BELOW = 0.1, 0.25, 100.0, 1.0
+_LOST, _ROUNDS, _MUTED, _BELOW = 0.1, 0.25, 100.0, 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +112,7 @@ def balanced(
     """Return model and gradient as if the bait were of another length, chosen for inversion.
 
     A bait k times as long makes the gradient below k times as large, and leaves the last
-    layer's as it is. Both tell of the record, and are given the same norm; where the
+    layer's as it is. Both tell of the record, and are given norms of 1 to 2; where the
     features are lost, the last layer gets next to no weight.
     """
     head = {layer.weight, layer.bias}

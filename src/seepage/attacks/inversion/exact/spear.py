@@ -66,6 +66,7 @@ class Spear:
         a ReLU.
         """
         layer, gradient = first_layer(view), observed_gradient(view)
+        _require_relu(layer, view.job.value_range)
         matrix, records = layer.joined(gradient), observed_records(view)
         parts = low_rank(matrix, records or None)
         width = len(matrix)
@@ -83,7 +84,6 @@ class Spear:
                 f"{parts.rank} records are more than largest_search={self.largest_search}: "
                 "raise it, or use ica",
             )
-        _require_relu(layer, view.job.value_range)
         shifts = (layer.shift,) if view.job.local_steps == 1 else (layer.shift, _SHIFTED)
         claim = _refusal(layer, "")
         for shift in shifts:

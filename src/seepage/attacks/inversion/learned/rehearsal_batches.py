@@ -54,9 +54,12 @@ def rehearsal_batches(
     (their mean value), without labels in that of target and brightness.
     """
     held, fitted = _split(auxiliary, labels, rng)
-    learn = [torch.cat(_by_class(auxiliary, labels, slot, fitted, rng)) for slot in range(records)]
+    learn: list[Tensor] = []
     judge: list[Tensor] = []
     for slot in range(records):
+        own, others = _by_class(auxiliary, labels, slot, fitted, rng)
+        # Each record comes about as often as a batch has records, in other company each time.
+        learn.append(torch.cat([own, others])[: max(len(own), examples // records)])
         own, others = _by_class(auxiliary, labels, slot, held, rng)
         judge.append(own if len(own) >= ENOUGH else torch.cat([own, others]))
     judged = min(max(1, examples // _HELD), *(len(order) for order in judge))

@@ -99,8 +99,9 @@ def _running(layer: _BatchNorm) -> tuple[Tensor, Tensor]:
 class StatisticsDistance:
     """How far the statistics of a guessed batch lie from known ones, differentiably.
 
-    A layer's distance is the mean over its channels of ((mean - known mean) / known
-    deviation)^2 + (variance / known variance - 1)^2.
+    A layer's distance is |mean - known|^2 / (|known mean|^2 + sum of known variances) +
+    |deviation - known|^2 / sum of known variances, over its channels as vectors: scaled
+    channel by channel, those that hardly vary would drown the others.
     """
 
     def __init__(self, model: nn.Module, known: BatchStatistics) -> None:
@@ -115,12 +116,16 @@ class StatisticsDistance:
     def _term(
         self, mean: Tensor, variance: Tensor
     ) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
-        scale = (variance + 1e-5).sqrt()
+        deviation = variance.sqrt()
+        spread = variance.sum()
+        size = mean.square().sum() + spread
 
         def hook(_module: nn.Module, args: tuple[Any, ...], _output: Any) -> None:
             found_mean, found_variance = statistics_of(args[0])
-            apart = ((found_mean - mean) / scale).square().mean()
-            wider = (found_variance / (variance + 1e-5) - 1).square().mean()
+            # The root has no slope at 0, where nothing varies.
+            found_deviation = found_variance.clamp_min(1e-12).sqrt()
+            apart = (found_mean - mean).square().sum() / size
+            wider = (found_deviation - deviation).square().sum() / spread
             self._terms.append(apart + wider)
 
         return hook

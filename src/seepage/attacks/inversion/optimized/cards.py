@@ -42,7 +42,7 @@ OPTIMIZED = (
         reference="Zhu, Liu & Han 2019, arXiv 1906.08935",
         year=2019,
         parameters=(
-            Parameter(name="steps", default=1000, summary="most iterations a restart"),
+            Parameter(name="steps", default=1000, summary="most evaluations a restart"),
             Parameter(name="restarts", default=2, summary="most starts; least objective wins"),
             Parameter(name="history", default=100, summary="curvature pairs that are kept"),
         ),

@@ -1,10 +1,10 @@
 """Deep Leakage from Gradients: the batch whose gradient equals the observed one.
 
 Minimizes ||grad L(x, y) - g||^2 / ||g||^2 over x (Zhu, Liu & Han 2019, arXiv 1906.08935,
-eq. 4) by L-BFGS *with* a line search that meets the strong Wolfe conditions: without one
-the method diverges on a third of its starts. It starts at gray: from Gaussian noise, as in
-the paper, larger images are not found. Labels are recovered first (iDLG, Zhao et al. 2020,
-arXiv 2001.02610); where they can't be, they are optimized along as soft labels.
+eq. 4) by L-BFGS (`quasi_newton.py`) *with* a line search: without one the method diverges
+on a third of its starts. It starts at gray: from Gaussian noise, as in the paper, larger
+images are not found. Labels are recovered first (iDLG, Zhao et al. 2020, arXiv 2001.02610);
+where they can't be, they are optimized along as soft labels.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ...attribute.labels import recover_labels
 from ..observed import observed_batch_size, observed_gradient
 from .data_ratio import data_ratio
 from .matching import SquaredMatch, cosine_match
+from .quasi_newton import QuasiNewton
 from .starts import starts
 from .victim import Victim, flat
 
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
 SOLVED = 1e-6
 """Relative squared distance at which a batch is taken for the right one."""
 _EXACT = 1e-9
-_CHUNK = 50
-_PROGRESS = 0.97
+_FIRST = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,8 +42,7 @@ class DLG:
 
     Fields
     ------
-    steps : most iterations of L-BFGS a restart, each with its line search; a search that
-        stalls ends earlier
+    steps : most evaluations of the gradient by L-BFGS a restart
     restarts : most fresh starts; the one with the least objective is returned, and none
         follows one that is solved
     history : pairs that L-BFGS keeps of the curvature
@@ -94,48 +93,36 @@ class DLG:
 
     def _descend(self, search: _Search, x: Tensor, y: Tensor) -> tuple[float, Tensor, Tensor]:
         """Return the relative distance at a minimum, and inputs and (soft) labels there."""
-        x = x.clone().requires_grad_()
+        descent = QuasiNewton(steps=self.steps, history=self.history, first=_FIRST, floor=_EXACT)
         soft = y.is_floating_point()
-        free = [x, y.clone().requires_grad_()] if soft else [x]
-        optimizer = torch.optim.LBFGS(
-            free,
-            max_iter=min(_CHUNK, self.steps),
-            max_eval=4 * _CHUNK,
-            history_size=self.history,
-            line_search_fn="strong_wolfe",
-            tolerance_change=0,
-            tolerance_grad=0,
-        )
-        value = float("inf")
-        for _ in range(-(-self.steps // _CHUNK)):
-            optimizer.step(lambda: search.evaluate(x, free[1] if soft else y))
-            before, value = value, search.value
-            if not value > _EXACT or not value < _PROGRESS * before:
-                break
-        targets = free[1].detach().softmax(1) if soft else y
-        distance = float(search.evaluate(x, free[1] if soft else y))
-        return distance if distance == distance else float("inf"), x.detach(), targets
+        start = torch.cat([x.flatten(), y.flatten()]) if soft else x.flatten()
+        found, values = descent(lambda point: search.evaluate(point, x.shape, y), start[None])
+        inputs = found[0, : x.numel()].view(x.shape)
+        targets = found[0, x.numel() :].view(y.shape).softmax(1) if soft else y
+        distance = float(values[0])
+        return distance if distance == distance else float("inf"), inputs, targets
 
 
 class _Search:
-    """The relative distance and its slopes, as torch's L-BFGS asks for them."""
-
-    value = float("inf")
+    """The relative distance and its slope at a point: inputs, and logits of soft labels."""
 
     def __init__(self, victim: Victim, match: SquaredMatch) -> None:
         self._victim, self._match = victim, match
 
-    def evaluate(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the distance at inputs and labels (or logits of them); set their `grad`."""
+    def evaluate(self, point: Tensor, shape: torch.Size, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the distance `[1]` and its slope at a point `[1, n]`.
+
+        `y` are hard labels, or has the shape of the soft ones that follow the inputs.
+        """
+        size = shape.numel()
+        x = point[:, :size].view(1, *shape)
         soft = y.is_floating_point()
-        targets = y.detach().softmax(1)[None] if soft else y
-        distance, slope, at_targets = self._victim.slope(x.detach()[None], targets, self._match)
-        x.grad = slope[0]
-        if soft and at_targets is not None:
-            p, s = targets[0], at_targets[0]
-            y.grad = p * (s - (p * s).sum(1, keepdim=True))
-        self.value = float(distance[0])
-        return distance[0]
+        targets = point[:, size:].view(1, *y.shape).softmax(2) if soft else y
+        distance, slope, at_targets = self._victim.slope(x, targets, self._match)
+        if at_targets is None:
+            return distance, slope.flatten(1)
+        pull = targets * (at_targets - (targets * at_targets).sum(2, keepdim=True))
+        return distance, torch.cat([slope.flatten(1), pull.flatten(1)], 1)
 
 
 def _labels(view: UpdateView | AggregateView, records: int) -> Tensor | None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _SPARSE = 0.2
 _TINY = 1e-30
-_SEARCH_ERROR = 1e-3
+# Of the signal's power; chosen on digits with uneven noise, between .01 and .05.
+_SEARCH_ERROR = 0.03
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,8 +84,9 @@ class CosineMatch:
 class GaussianMatch:
     """The likelihood of an update with Gaussian noise of known size on each parameter.
 
-    Let g = c G + noise, c unknown (clipping), and the guess itself be off by a thousandth of
-    the signal's power, as searches are. With 1/variance for weights the misfit is
+    Let g = c G + noise, c unknown (clipping), and the guess itself be off by some share of
+    the signal's power, as searches are: without it the least noisy layer alone would count
+    until it fits to the last digit. With 1/variance for weights the misfit is
     min_c |g - c G|^2 by what the noise alone makes of it: 1 at the right batch. As a distance
     stands exp(misfit - 1), whose logarithm is the likelihood but for factors; above 1, where
     something else is wrong than noise, the misfit itself. Below `floor` the noise would be
