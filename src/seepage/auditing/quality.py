@@ -73,18 +73,17 @@ def quality(
     is over all victims, less that of the mean auxiliary record, with a 95 % interval over
     draws.
     """
+    details: dict[str, Any] = {"candidates": len(background.gallery)}
+    if note := next((c.explanation for c in claims if c.explanation), ""):
+        details["note"] = note
     pairs = list(recovered(claims, truths).values())
     if not pairs:
-        return {}
+        return details
     true, claimed = (torch.stack(column) for column in zip(*pairs, strict=True))
     claimed = claimed.nan_to_num()
     decibels = psnr(claimed, true, value_range=background.value_range)
-    details: dict[str, Any] = {
-        "candidates": len(background.gallery),
-        "psnr_median_db": round(min(float(decibels.median()), 999.0), 2),
-        "recovery": _recovery(claims, truths, background),
-        "note": next((c.explanation for c in claims if c.explanation), ""),
-    }
+    details["psnr_median_db"] = round(min(float(decibels.median()), 999.0), 2)
+    details["recovery"] = _recovery(claims, truths, background)
     if true.ndim == 4:
         similarity = ssim(claimed, true, value_range=background.value_range)
         window = min(7, *true.shape[-2:])
