@@ -67,15 +67,36 @@ _DETAILS = {
 
 
 def measured_details(details: Mapping[str, Any]) -> str:
-    """Return a finding's further figures in one line; nested ones stay in the JSON."""
+    """Return a finding's further figures in one line.
+
+    >>> measured_details({"recovery": {"20 dB": {"rate": 0.5, "gain": 0.4, "gain_ci": [0, 1]}}})
+    'back at 20 dB: 0.5 (gain 0.4)'
+    """
     shown = {
         k: v
         for k, v in details.items()
         if k not in _INTERNAL and v != "" and isinstance(v, str | int | float)
     }
-    return " · ".join(
+    told = [
         f"{_DETAILS.get(k, k.replace('_', ' '))} {figure(v) if isinstance(v, float) else v}".strip()
         for k, v in shown.items()
+    ]
+    for threshold, found in details.get("recovery", {}).items():
+        told.append(f"back at {threshold}: {found['rate']:.2g} (gain {found['gain']:.2g})")
+    if sees := details.get("client_sees"):
+        told.append(f"what a client sees in the model it was sent: {_sight(sees)}")
+    return " · ".join(told)
+
+
+def _sight(sees: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return each figure of the sent model, with that of an honest one in brackets."""
+
+    def short(value: Any) -> str:
+        return f"{value:.2g}" if isinstance(value, int | float) else str(value)
+
+    return ", ".join(
+        f"{name.replace('_', ' ')} {short(value)} (honest {short(sees['honest'][name])})"
+        for name, value in sees["sent"].items()
     )
 
 
