@@ -144,7 +144,7 @@ def exact_rows(sizes: list[int], seeds: int) -> Iterator[str]:
                     )
 
 
-def hard_cases(data: str, stage: str, seed: int) -> Iterator[tuple[str, int, Tensor, Tensor]]:
+def hard_cases(data: str, seed: int) -> Iterator[tuple[str, int, Tensor, Tensor]]:
     x, y = victims(data, 8, seed)
     yield "8 images, width 256", 256, x, y
     rng = torch.Generator().manual_seed(seed)
@@ -167,7 +167,7 @@ def hard_rows(seeds: int) -> Iterator[str]:
         for stage in STAGES:
             said: dict[str, list[tuple[str, float]]] = {}
             for seed in range(seeds):
-                for case, width, x, y in hard_cases(data, stage, seed):
+                for case, width, x, y in hard_cases(data, seed):
                     claim, _ = attacked(Spear(), model(data, width, 1, stage), x, y)
                     least = worst(claim, x)
                     said.setdefault(case, []).append((verdict(claim, least), least))

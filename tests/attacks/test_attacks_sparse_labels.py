@@ -4,7 +4,9 @@ import math
 
 import pytest
 import torch
-from attack_views import auxiliary, digits, draw, mlp, trained_mlp, update_of, update_view
+import torch.nn.functional as F
+from attack_views import auxiliary, digits, draw, lenet, update_of, update_view
+from torch import nn
 
 from seepage.attacks.attribute.labels import recover_labels
 from seepage.attacks.attribute.sent_rows import logit_sums
@@ -26,17 +28,27 @@ def sparse_view(model, index, fraction: float) -> UpdateView:
     return update_view(model, sent, BatchSize(len(index)), auxiliary(), defenses=(TOP_K,))
 
 
-@pytest.mark.parametrize("fraction", [0.1, 0.03])
-def test_labels_are_counted_under_top_k(fraction):
-    hits = {"fresh": 0, "trained": 0}
-    for stage, model in (("fresh", mlp(64)), ("trained", trained_mlp(64))):
-        for seed in range(15):
-            index = draw(seed, 8)
-            hits[stage] += multiset_hits(
-                recover_labels(sparse_view(model, index, fraction), 8), Y[index]
-            )
-    assert hits["fresh"] >= 0.95 * 120
-    assert hits["trained"] >= 0.85 * 120
+def fitted(steps: int) -> nn.Module:
+    """A LeNet in the midst of training, whose biases have small gradients."""
+    model, order = lenet(), torch.Generator().manual_seed(2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(steps):
+        i = torch.randint(800, len(X), (32,), generator=order)
+        optimizer.zero_grad()
+        F.cross_entropy(model(X[i]), Y[i]).backward()
+        optimizer.step()
+    return model
+
+
+@pytest.mark.parametrize(("fraction", "least"), [(0.1, 0.7), (0.03, 0.65)])
+def test_labels_are_counted_under_top_k(fraction, least):
+    """With unsent biases taken for zeros the rates are 0.66 and 0.53."""
+    model = fitted(30)
+    found = 0
+    for seed in range(20):
+        index = draw(seed, 8)
+        found += multiset_hits(recover_labels(sparse_view(model, index, fraction), 8), Y[index])
+    assert found >= least * 160
 
 
 def test_an_unsent_bias_is_read_off_the_weights_that_were_sent():

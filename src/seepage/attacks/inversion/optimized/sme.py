@@ -85,7 +85,10 @@ class SME:
             records = min(records, self.records * contributors(view))
         gradient = observed_gradient(view)
         known = view.fact(Labels)
-        labels = recover_labels(view, records) if known is None else known.value.long()
+        if known is not None and len(known.value) == records:
+            labels = known.value.long()
+        else:
+            labels = recover_labels(view, records)
         match = cosine_match(flat(gradient), view.defenses, mask_aware=True)
         search = SignedAdam(steps=self.steps, lr=self.lr, value_range=view.job.value_range)
         shape = (len(labels), *view.job.input_shape)

@@ -86,7 +86,10 @@ class UnrolledFedAvg:
         """Return the records of all local steps, each once."""
         epochs = self._epochs(view)
         known = view.fact(Labels)
-        labels = recover_labels(view, epochs.records) if known is None else known.value.long()
+        if known is not None and len(known.value) == epochs.records:
+            labels = known.value.long()
+        else:
+            labels = recover_labels(view, epochs.records)
         replay = _Replay(self, view, epochs)
         order = epochs.order(labels, rng)
         x = starts(1, (epochs.free, *view.job.input_shape), view.job.value_range, rng)
