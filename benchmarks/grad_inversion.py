@@ -1,6 +1,6 @@
 """GradInversion beside InvertingGradients on CIFAR-10, on nets with batch normalization.
 
-    SEEPAGE_DATA=... python benchmarks/grad_inversion.py [--rows ROWS.jsonl] [--write TABLE.md]
+    SEEPAGE_DATA=... python benchmarks/grad_inversion.py [--rows ROWS.jsonl]
 
 One honest client takes one local step; the server sees the update with its buffers, knows
 the batch size and has 500 other images, and recovers the labels. Victims are the same for
@@ -131,7 +131,6 @@ def main() -> None:
     """Compute what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=Path, default=Path("seepage-runs/grad_inversion.jsonl"))
-    parser.add_argument("--write", type=Path)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     chosen.rows.parent.mkdir(parents=True, exist_ok=True)
@@ -151,9 +150,6 @@ def main() -> None:
                             file.write(json.dumps(row) + "\n")
                     rows.append(row)
     print(table(rows))
-    if chosen.write:
-        head = "# GradInversion beside InvertingGradients, CIFAR-10\n\n"
-        chosen.write.write_text(head + table(rows) + "\n")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from seepage.core.views import AuxiliaryData, BatchSize, JobFacts, UpdateView
 from seepage.data.files import data_folder
 from seepage.defenses.local_dp import LocalDP
 from seepage.defenses.top_k import TopK
+from seepage.metrics.matching import match
 from seepage.metrics.reconstruction import identified, mse
 from seepage.models.api import build
 
@@ -127,15 +128,14 @@ def measured(attack: str, view: UpdateView, rows: Tensor, null: Tensor) -> dict[
     started = time.process_time()
     claim = claim_of(attack, view, v[rows])
     seconds = time.process_time() - started
-    order = v[rows].argsort(stable=True)
     rivals = u[-CANDIDATES + len(rows) :]
-    found = claim.inputs if claim.labels is None else claim.inputs[claim.labels.argsort()]
-    truth = u[rows] if claim.labels is None else u[rows][order]
+    mine, true = (list(column) for column in zip(*match(claim.inputs, u[rows]), strict=True))
+    told = [] if claim.labels is None else sorted(claim.labels.tolist())
     return {
-        "rate": float(identified(found, truth, rivals).float().mean()),
-        "null": float(identified(found, u[null], rivals).float().mean()),
-        "mse": float(mse(found, truth).mean()),
-        "labels": claim.labels is not None and claim.labels.tolist() == v[rows][order].tolist(),
+        "rate": float(identified(claim.inputs, u[rows], rivals).float().mean()),
+        "null": float(identified(claim.inputs, u[null], rivals).float().mean()),
+        "mse": float(mse(claim.inputs[mine], u[rows][true]).mean()),
+        "labels": told == sorted(v[rows].tolist()),
         "solved": claim.solved,
         "seconds": seconds,
         "explanation": claim.explanation,

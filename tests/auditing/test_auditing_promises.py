@@ -31,7 +31,7 @@ from seepage.core.threat import OBSERVERS, Observer
 from seepage.fl.access import capabilities
 from seepage.fl.engine import train
 
-CHEAPER = {"steps": 8}
+CHEAPER = {"steps": 8, "examples": 100, "components": 32, "trial": 4, "swaps": 2}
 
 
 def job(model: str = "mlp", **training: Any) -> Job:

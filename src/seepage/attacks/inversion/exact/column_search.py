@@ -127,20 +127,28 @@ class ColumnSearch:
         """Mend r columns until each has the pattern of its record; else return those that do.
 
         A column that is a mixture spoils another's record, but its own record is right:
-        the neurons that this leaves off give the column that it stands for.
+        the neurons that this leaves off give the column that it stands for. A mixture that
+        differs from its column in a row or two is mended so as well.
         """
-        matches = torch.zeros(len(found), dtype=torch.bool)
+        on, wrong = self._mismatch(found)
         for _ in range(_MENDS):
-            _, on = self.patterns(found)
-            wrong = (on == self.zero(found)).sum(1)
-            matches = wrong <= 2 + self.shift * on.sum(1)
-            if bool(matches.all()):
-                return found, True
-            mended = self._with(found, self._vanishing(~on))
-            if len(mended) < len(found):
+            if not bool(wrong.any()):
                 break
-            found = mended
-        return found[matches], False
+            fitted = self._vanishing(~on)
+            choices = [fitted, self._with(found, fitted)]
+            whole = [q for q in choices if len(q) == len(found) and _spans(q)]
+            scored = [(q, *self._mismatch(q)) for q in whole]
+            scored = [entry for entry in scored if entry[2].sum() < wrong.sum()]
+            if not scored:
+                break
+            found, on, wrong = min(scored, key=lambda entry: int(entry[2].sum()))
+        matches = wrong <= 2 + self.shift * on.sum(dim=1)
+        return (found, True) if bool(matches.all()) else (found[matches], False)
+
+    def _mismatch(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the records' patterns `[r, m]` and how many rows of each column differ `[r]`."""
+        _, on = self.patterns(q)
+        return on, (on == self.zero(q)).sum(dim=1)
 
     def _clear_rows(self) -> tuple[Rows, Tensor]:
         """Return the rows that stand out of their noise, and which these are `[m]` bool."""
@@ -242,6 +250,10 @@ def _vertices(planes: Tensor, rng: torch.Generator) -> Tensor:
     count = planes.shape[1] - 1
     chosen = torch.randint(len(planes), (_GUESSES, count), generator=rng)
     return torch.linalg.svd(planes[chosen], full_matrices=True)[2][:, -1]
+
+
+def _spans(q: Tensor) -> bool:
+    return float(torch.linalg.svdvals(q)[-1]) > 1e-12
 
 
 def _independent(known: Tensor, q: Tensor) -> bool:
