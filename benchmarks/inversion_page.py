@@ -31,7 +31,8 @@ recovered from the gradient. Nobody is given more than the card of the attack sa
   `model-inconsistency` go for one record, or one client, of the batch or cohort, so that 1/8 is all
   they can get of 8.
 
-Written by `python benchmarks/inversion_table.py --render` from `benchmarks/results/inversion_table.jsonl`.
+Written by `python benchmarks/inversion_table.py --render` from
+`benchmarks/results/inversion_table.jsonl`.
 """
 
 

@@ -189,11 +189,15 @@ def large_rows(sizes: list[int], seeds: int) -> Iterator[str]:
                 for size in sizes:
                     rates = [large_rates(data, net, size, seed, act) for seed in range(seeds)]
                     mean = [sum(column) / seeds for column in zip(*rates, strict=True)]
-                    spear = f"{mean[3]:.2f}" if act is nn.ReLU else "-"
+                    spear = f"{mean[3]:.2f}" if _spear_runs(size, act) else "-"
                     yield (
                         f"| {data} | {name} | {stage} | {size} | {mean[0]:.2f} | {mean[1]:.1f} "
                         f"| {mean[2]:.2f} | {spear} |"
                     )
+
+
+def _spear_runs(size: int, act: type[nn.Module]) -> bool:
+    return act is nn.ReLU and size <= Spear().largest_search
 
 
 def large_rates(
@@ -209,7 +213,7 @@ def large_rates(
 
     ica, cpu = rate(ICA())
     direct, _ = rate(FullyConnected())
-    spear = rate(Spear(passes=2))[0] if act is nn.ReLU and size <= 48 else 0.0
+    spear = rate(Spear(passes=2))[0] if _spear_runs(size, act) else 0.0
     return ica, cpu, direct, spear
 
 

@@ -24,9 +24,7 @@ OPTIMIZED = (
             Parameter(
                 name="mask_aware", default=True, summary="take what was not sent for unknown"
             ),
-            Parameter(
-                name="noise_aware", default=True, summary="do not fit noise of known size"
-            ),
+            Parameter(name="noise_aware", default=True, summary="do not fit noise of known size"),
         ),
         observers=_OBSERVERS,
         needs=(Capability.KNOWS_BATCH_SIZE,),
