@@ -64,13 +64,17 @@ STRONGEST: dict[str, dict[str, list[dict[str, Any]]]] = {
             {"name": "averaged"},
             {"name": "inverting-gradients", "noise_aware": False},
             {"name": "inverting-gradients"},
+            {"name": "learning-to-invert", "adaptive": False},
             {"name": "learning-to-invert"},
+            {"name": "imprint"},
         ],
         "top-k": [
             {"name": "fully-connected"},
             {"name": "inverting-gradients", "mask_aware": False},
             {"name": "inverting-gradients"},
+            {"name": "learning-to-invert", "adaptive": False},
             {"name": "learning-to-invert"},
+            {"name": "imprint"},
         ],
         "secure sum": [
             {"name": "fully-connected"},
@@ -85,12 +89,16 @@ STRONGEST: dict[str, dict[str, list[dict[str, Any]]]] = {
         "dp-sgd": [
             {"name": "inverting-gradients", "noise_aware": False},
             {"name": "inverting-gradients"},
+            {"name": "learning-to-invert", "adaptive": False},
             {"name": "learning-to-invert"},
+            {"name": "imprint"},
         ],
         "top-k": [
             {"name": "inverting-gradients", "mask_aware": False},
             {"name": "inverting-gradients"},
+            {"name": "learning-to-invert", "adaptive": False},
             {"name": "learning-to-invert"},
+            {"name": "imprint"},
         ],
         "secure sum": [
             {"name": "inverting-gradients"},
@@ -103,6 +111,7 @@ STRONGEST: dict[str, dict[str, list[dict[str, Any]]]] = {
 for _plans in STRONGEST.values():
     _plans["local-dp"] = _plans["dp-sgd"]
 VICTIMS = {"exact": 104, "search": 24}
+LEAST_DRAWS = 6
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,7 @@ class Row:
     @property
     def draws(self) -> int:
         each = self.batch * self.steps * (8 if self.defense.startswith("secure") else 1)
-        return max(2, ceil(self.victims / each))
+        return max(LEAST_DRAWS, ceil(self.victims / each))
 
     def plan(self) -> Any:
         data, model = MODELS[self.model]
