@@ -45,6 +45,7 @@ def _without_order_warnings() -> Generator[None]:
     logger = logging.getLogger("absl")
 
     def keep(record: logging.LogRecord) -> bool:
+        """Whether a message is about anything else."""
         return "failed to converge" not in record.getMessage()
 
     logger.addFilter(keep)

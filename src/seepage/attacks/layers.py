@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
+from torch.nn.modules.dropout import _DropoutNd  # pyright: ignore[reportPrivateUsage]
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ..core.views import Loss
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +27,21 @@ class LayerRun:
     output: Tensor
 
 
+def as_trained(model: nn.Module) -> nn.Module:
+    """Return a copy that runs as in training, but that nothing random or past touches.
+
+    Batch statistics are those of the batch and leave no trace in the buffers; dropout is
+    off, because its masks are not known.
+    """
+    copy = deepcopy(model)
+    for module in copy.modules():
+        if isinstance(module, _DropoutNd):
+            module.eval()
+        if isinstance(module, _BatchNorm):
+            module.momentum = 0.0
+    return copy
+
+
 def layer_runs(model: nn.Module, inputs: Tensor) -> tuple[list[LayerRun], Tensor]:
     """Return the calls of modules with parameters in order, and the outputs for `inputs`.
 
@@ -33,7 +52,10 @@ def layer_runs(model: nn.Module, inputs: Tensor) -> tuple[list[LayerRun], Tensor
     runs: list[LayerRun] = []
 
     def record(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+        """Return the hook that notes calls of the module `name`."""
+
         def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            """Note one call of the module."""
             if args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
                 runs.append(LayerRun(name, module, args[0], output))
 
@@ -47,6 +69,19 @@ def layer_runs(model: nn.Module, inputs: Tensor) -> tuple[list[LayerRun], Tensor
     with torch.enable_grad():
         outputs = probe(inputs)
     return runs, outputs
+
+
+def label_gradients(run: LayerRun, outputs: Tensor, loss: Loss, classes: int) -> Tensor:
+    """Return each record's loss gradient at a run's output for each label, in float64.
+
+    `run` and the `outputs` `[n, classes]` are of one pass; the gradients are `[classes, n, m]`.
+    """
+    rows: list[Tensor] = []
+    for label in range(classes):
+        total = loss(outputs, torch.full((len(outputs),), label)) * len(outputs)
+        (gradient,) = torch.autograd.grad(total, [run.output], retain_graph=True)
+        rows.append(gradient.double())
+    return torch.stack(rows) if rows else run.output.new_empty((0, *run.output.shape)).double()
 
 
 def parameter_name(run: LayerRun, leaf: str) -> str:

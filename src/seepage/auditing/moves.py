@@ -72,6 +72,7 @@ def _look(
     batch = record.batches[client]
 
     def figures(model: torch.nn.Module) -> dict[str, float]:
+        """Return what a client can compute of a model on its own batch."""
         return {
             "parameter_distance": parameter_distance(model, honest),
             "d_snr": d_snr(model, transcript.task.loss, batch.inputs, batch.targets),

@@ -35,6 +35,7 @@ def score_reconstructions(
     gallery = background.gallery
 
     def rate(inputs: Tensor, truth: BatchTruth) -> float:
+        """Return the share of the victims that were identified."""
         return float(identified(inputs, truth.inputs, gallery).float().mean())
 
     value = [rate(claims[i].inputs, truths[i]) for i in draws]
@@ -76,6 +77,7 @@ def score_attributes(
     majority = background.auxiliary.targets.mode().values
 
     def rate(values: Tensor, truth: BatchTruth) -> float:
+        """Return the share of the values that were guessed."""
         return multiset_hits(values, truth.targets) / len(truth.rows)
 
     by_majority = [rate(majority.expand(len(truths[i].rows)), truths[i]) for i in draws]

@@ -13,6 +13,7 @@ import click
 from ..core.errors import UsageError
 from ..core.plan import MOMENTS
 from ..core.plan_reader import plan_from_json
+from ..core.results import plain_json
 
 if TYPE_CHECKING:
     from ..auditing.trial import Trial
@@ -101,7 +102,7 @@ def _tell(found: Trial, folder: Path, as_json: bool) -> None:
     picture = _write(found, folder)
     if as_json:
         content = {**found.to_json(), "picture": str(picture) if picture else None}
-        click.echo(json.dumps(_plain(content), indent=2))
+        click.echo(json.dumps(plain_json(content), indent=2))
     else:
         _say(found, picture)
 
@@ -134,7 +135,7 @@ def _write(found: Trial, folder: Path) -> Path | None:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(_plain(found.to_json()), indent=2) + "\n"
+        text = json.dumps(plain_json(found.to_json()), indent=2) + "\n"
         (folder / "trial.json").write_text(text)
         drawn = mosaic({k: v for k, v in found.pictures.items() if k in ("truth", "defended")})
         if drawn is None:
@@ -146,6 +147,8 @@ def _write(found: Trial, folder: Path) -> Path | None:
 
 
 def _say(found: Trial, picture: Path | None) -> None:
+    from ..report.plan_facts import measured_lines
+
     low, high = found.ci
     lines = [
         f"{found.attack} by the {found.observer}, {found.draws} batches, {found.n} victims",
@@ -153,30 +156,12 @@ def _say(found: Trial, picture: Path | None) -> None:
         f"null {found.null:.3f}, prior {found.prior:.3f}, gain {found.gain:.3f} "
         f"[{found.gain_ci[0]:.3f}, {found.gain_ci[1]:.3f}]",
     ]
-    lines += [
-        f"{label}  {found.details[key]}"
-        for key, label in (("psnr_median_db", "median PSNR, dB"), ("ssim_median", "median SSIM"))
-        if key in found.details
-    ]
     if found.metric == "identification_rate":
         lines.append(
             f"solved by its own judgement  {found.solved:.2f}; {found.seconds:.2f} CPU s a batch"
         )
-    for kind, seen in found.details.get("client_sees", {}).items():
-        figures = ", ".join(f"{k} {v:.3g}" for k, v in seen.items())
-        lines.append(f"what a client sees ({kind} model): {figures}")
+    lines += measured_lines(found.details)
     lines += [
         text for text in (found.explanation, f"pictures: {picture}" if picture else "") if text
     ]
     click.echo("\n".join(lines))
-
-
-def _plain(value: Any) -> Any:
-    """Return plain JSON types: no infinities, at most ten digits."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float):
-        return "unbounded" if value in (float("inf"), -float("inf")) else float(f"{value:.10g}")
-    return value

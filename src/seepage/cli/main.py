@@ -45,6 +45,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     interrupts: list[int] = []
 
     def interrupt(number: int, _: object) -> None:
+        """Note the interrupt, and stop as Ctrl-C does."""
         interrupts.append(number)
         raise KeyboardInterrupt
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -32,6 +34,16 @@ class Reconstruction:
     solved: bool = False
     explanation: str = ""
     seconds: float = 0.0
+
+    @classmethod
+    def nothing(cls, input_shape: tuple[int, ...], explanation: str) -> Reconstruction:
+        """Return no record at all, and why: better than wrong ones."""
+        return cls(
+            inputs=torch.empty(0, *input_shape),
+            labels=torch.empty(0, dtype=torch.int64),
+            objective=1.0,
+            explanation=explanation,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -44,5 +44,21 @@ class NotApplicableError(SeepageError):
     """An attack can't work on this view or model; it stands in `not_run` with this reason."""
 
 
+def require_least(
+    owner: str, settings: object, error: type[UsageError] = UsageError, **least: int
+) -> None:
+    """Raise `error` where a setting of `owner` is below its least value.
+
+    >>> from types import SimpleNamespace
+    >>> require_least("mlp", SimpleNamespace(width=0), width=1)
+    Traceback (most recent call last):
+    seepage.core.errors.UsageError: mlp: width is 0; use 1 or more
+    """
+    for name, bound in least.items():
+        value = getattr(settings, name)
+        if value < bound:
+            raise error(f"{owner}: {name} is {value}; use {bound} or more")
+
+
 class SeepageWarning(UserWarning):
     """Something that does not stop the work, but that a person should know."""

@@ -113,7 +113,7 @@ class Result:
         """Return plain JSON types, as `result.json` holds them."""
         data = asdict(self)
         data.pop("folder")
-        return {"schema": data.pop("schema"), **_plain(data)}
+        return {"schema": data.pop("schema"), **plain_json(data)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], folder: Path | None = None) -> Result:
@@ -166,11 +166,12 @@ def _finding(data: Mapping[str, Any]) -> Finding:
     return Finding(**values)
 
 
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
+    """Return plain JSON types: no infinities, and at most ten digits of a number."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain_json(v) for v in value]
     if isinstance(value, float):
-        return "unbounded" if value == inf else float(f"{value:.10g}")
+        return "unbounded" if abs(value) == inf else float(f"{value:.10g}")
     return str(value) if isinstance(value, Path | date) else value

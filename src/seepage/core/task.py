@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .errors import UsageError
+from .errors import UsageError, require_least
 from .views import JobFacts
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ class Training:
     cohort: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("rounds", 1), ("batch_size", 0), ("local_steps", 1), ("cohort", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"training: {name} is {getattr(self, name)}; use {least} or more")
+        require_least("training", self, rounds=1, batch_size=0, local_steps=1, cohort=0)
         if not self.lr > 0:
             raise UsageError(f"training: lr is {self.lr}; use a number above 0")
 

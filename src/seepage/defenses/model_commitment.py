@@ -54,6 +54,7 @@ def model_digest(model: nn.Module, roster: tuple[int, ...], number: int) -> byte
     digest = hashlib.sha256()
 
     def add(part: bytes) -> None:
+        """Hash a part behind its length, so that parts can't run together."""
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
 

@@ -65,6 +65,7 @@ def per_record_losses(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
     """
 
     def alone(output: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of one record, as a function of the parameters."""
         return loss(output[None], target[None])
 
     try:
@@ -120,6 +121,7 @@ def _per_record(
     def alone(
         parameters: dict[str, Tensor], x: Tensor, y: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the loss of one record, as a function of the parameters."""
         output: Any = functional_call(model, parameters, (x[None],))
         loss = step.loss(output, y[None])
         return loss, (output[0], loss)

@@ -48,6 +48,7 @@ class BatchedTrainer:
         model = deepcopy(model).train()
 
         def loss(parameters: Update, inputs: Tensor, targets: Tensor) -> Tensor:
+            """Return the loss on a client's batch, as a function of its parameters."""
             return task.loss(functional_call(model, dict(parameters), (inputs,)), targets)
 
         self._lr = task.training.lr

@@ -73,6 +73,7 @@ class _Round:
         self.trainers: dict[int, ClientTrainer] = {}
 
     def run(self, honest: RoundRecord, cohort: Sequence[int], move: ServerMove) -> RoundRecord:
+        """Return the round in which each client trained what it was sent."""
         task, defenses = self.transcript.task, self.transcript.defenses
         plain = model_at(self.transcript, honest.state, training=True)
         aggregation = Aggregation(defenses, task.training.lr)

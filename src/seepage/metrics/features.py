@@ -85,6 +85,7 @@ class _Standardize(nn.Module):
         self.register_buffer("deviation", inputs.std(axes, keepdim=True).clamp_min(1e-3))
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Return inputs with the mean 0 and the deviation 1 of the auxiliary ones."""
         return (inputs - self.get_buffer("mean")) / self.get_buffer("deviation")
 
 

@@ -77,6 +77,7 @@ def tpr_gain(members: Floats, others: Floats, fpr: float, rng: np.random.Generat
     """
 
     def difference(a: Floats, b: Floats) -> Floats:
+        """Return the gain for each resample."""
         return tpr_at_fpr(a[..., 0], b[..., 0], fpr) - tpr_at_fpr(a[..., 1], b[..., 1], fpr)
 
     return bootstrap(difference, [members, others], rng, _resamples(members, others))

@@ -93,6 +93,7 @@ def silent_neurons(model: nn.Module, inputs: Tensor) -> float:
     shares: list[float] = []
 
     def look(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+        """Note the share of units that the batch leaves silent."""
         shares.append(float((output <= 0).flatten(1).all(0).double().mean()))
 
     copy = deepcopy(model).eval()

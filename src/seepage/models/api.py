@@ -81,6 +81,7 @@ def _users(
     arguments, named = _arguments(function, settings, input_shape, classes)
 
     def make() -> nn.Module:
+        """Build one model; anything else raises `UsageError`."""
         model = _called(name, function, *arguments, **named, **settings)
         if not isinstance(model, nn.Module):
             raise UsageError(f"{name} returned {type(model).__name__}; return a torch.nn.Module")

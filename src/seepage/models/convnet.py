@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ..core.errors import ModelError
+from ..core.errors import ModelError, require_least
 from ..core.names import nearest
 from .images import image_shape
 
@@ -32,8 +32,7 @@ class ConvNet:
             raise ModelError(
                 f"convnet: no norm is called {self.norm!r}{nearest(self.norm, _NORMS)}"
             )
-        if self.width < 1:
-            raise ModelError(f"convnet: width is {self.width}; use 1 or more")
+        require_least("convnet", self, ModelError, width=1)
 
     def __call__(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
         """Return a module from images `[n, c, h, w]`, h and w >= 8, to `[n, outputs]`."""

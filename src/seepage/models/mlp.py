@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ..core.errors import ModelError
+from ..core.errors import ModelError, require_least
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,9 +21,7 @@ class MLP:
     depth: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth"):
-            if getattr(self, name) < 1:
-                raise ModelError(f"mlp: {name} is {getattr(self, name)}; use 1 or more")
+        require_least("mlp", self, ModelError, width=1, depth=1)
 
     def __call__(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
         """Return a module from `[n, *input_shape]` to `[n, outputs]`."""

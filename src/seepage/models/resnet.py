@@ -74,6 +74,7 @@ class _Block(nn.Module):
         self.activation = nn.ReLU()
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the block's output, its input added through the shortcut."""
         shortcut = images
         if self.zeros:
             thinned = images[:, :, :: self.stride, :: self.stride]

@@ -43,6 +43,7 @@ def interval_figure(finding: Finding, tolerance: float) -> IntervalFigure:
     low, high = _axis([n for n in numbers if n is not None and isfinite(n)])
 
     def x(number: float) -> float:
+        """Return where a value lies on the axis."""
         share = (min(max(number, low), high) - low) / (high - low)
         return round(MARGIN + share * (WIDTH - 2 * MARGIN), 1)
 

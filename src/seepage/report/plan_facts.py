@@ -67,10 +67,15 @@ _DETAILS = {
 
 
 def measured_details(details: Mapping[str, Any]) -> str:
-    """Return a finding's further figures in one line.
+    """Return a finding's further figures in one line."""
+    return " · ".join(measured_lines(details))
 
-    >>> measured_details({"recovery": {"20 dB": {"rate": 0.5, "gain": 0.4, "gain_ci": [0, 1]}}})
-    'back at 20 dB: 0.5 (gain 0.4)'
+
+def measured_lines(details: Mapping[str, Any]) -> list[str]:
+    """Return a finding's further figures, one by one.
+
+    >>> measured_lines({"recovery": {"20 dB": {"rate": 0.5, "gain": 0.4, "gain_ci": [0, 1]}}})
+    ['back at 20 dB: 0.5 (gain 0.4)']
     """
     shown = {
         k: v
@@ -85,13 +90,14 @@ def measured_details(details: Mapping[str, Any]) -> str:
         told.append(f"back at {threshold}: {found['rate']:.2g} (gain {found['gain']:.2g})")
     if sees := details.get("client_sees"):
         told.append(f"what a client sees in the model it was sent: {_sight(sees)}")
-    return " · ".join(told)
+    return told
 
 
 def _sight(sees: Mapping[str, Mapping[str, Any]]) -> str:
     """Return each figure of the sent model, with that of an honest one in brackets."""
 
     def short(value: Any) -> str:
+        """Return a number in two digits."""
         return f"{value:.2g}" if isinstance(value, int | float) else str(value)
 
     return ", ".join(

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from ...core.claims import AttributeGuess
 from ...core.errors import NotApplicableError
-from ...core.views import AggregateView, AuxiliaryData, BatchSize, UpdateView
+from ...core.views import AggregateView, AuxiliaryData, BatchSize, Labels, UpdateView
 from ..layers import LayerRun, layer_runs, parameter_name
+from ..stand_ins import noise_records
 from .counting import ClassGradients
 from .sent_rows import logit_sums
 
@@ -52,6 +53,18 @@ class LabelCounts:
         contributors = view.contributors if isinstance(view, AggregateView) else 1
         values = recover_labels(view, size.value * contributors)
         return AttributeGuess(attribute="label", values=values)
+
+
+def batch_labels(view: UpdateView | AggregateView, records: int) -> Tensor:
+    """Return labels of `records` records, int64: those that the observer was given, else recovered.
+
+    Labels that were given for another number of records are none for these. Raises
+    `NotApplicableError` as `recover_labels` does.
+    """
+    given = view.fact(Labels)
+    if given is not None and len(given.value) == records:
+        return given.value.long()
+    return recover_labels(view, records)
 
 
 def recover_labels(view: UpdateView | AggregateView, batch_size: int) -> Tensor:
@@ -95,7 +108,9 @@ def _references(view: UpdateView | AggregateView) -> tuple[Tensor, Tensor, Tenso
     known = view.fact(AuxiliaryData)
     classes = view.job.classes
     if known is None or not len(known.targets):
-        inputs, targets = _noise(view), torch.empty(0, dtype=torch.int64)
+        # The same noise at each call: it is no secret.
+        inputs = noise_records(view, _STAND_INS, torch.Generator().manual_seed(0))
+        targets = torch.empty(0, dtype=torch.int64)
         held = inputs[:0]
     else:
         step = math.ceil(len(known.targets) / _MOST_REFERENCES)
@@ -107,15 +122,6 @@ def _references(view: UpdateView | AggregateView) -> tuple[Tensor, Tensor, Tenso
     inputs = torch.cat([held, *[some for _ in missing]])
     targets = torch.cat([targets, missing.repeat_interleave(len(some))])
     return inputs, targets, (tally + 1) / (tally + 1).sum()
-
-
-def _noise(view: UpdateView | AggregateView) -> Tensor:
-    """Return noise in the range of the inputs, the same at each call: it is no secret."""
-    rng = torch.Generator().manual_seed(0)
-    like = next(view.model.parameters())
-    noise = torch.rand(_STAND_INS, *view.job.input_shape, generator=rng).to(like.dtype)
-    low, high = view.job.value_range or (-1.0, 1.0)
-    return low + (high - low) * noise
 
 
 def _logit_gradients(

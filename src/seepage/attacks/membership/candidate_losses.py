@@ -66,6 +66,7 @@ def per_record_losses(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
             return losses
 
     def alone(output: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of one record."""
         return loss(output[None], target[None])
 
     try:

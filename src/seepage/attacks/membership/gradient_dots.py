@@ -80,6 +80,7 @@ def gradient_dots(
     fixed = {name: value for name, value in seen.state.items() if name not in parameters}
 
     def alone(own: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """Return the loss of one record, as a function of the parameters."""
         return loss(functional_call(trial, {**fixed, **own}, (x[None],)), y[None])
 
     run: Any = vmap(grad(alone), in_dims=(None, 0, 0))

@@ -25,6 +25,7 @@ from ....core.attack import ServerMove
 from ....core.claims import Reconstruction
 from ....core.errors import NotApplicableError, UsageError
 from ....core.views import AuxiliaryData, BatchSize, Labels, UpdateView
+from ...stand_ins import noise_records
 from .catch import Catch, balanced, read_catch, wide_open
 from .cutoff import choose_cutoff
 from .fixed_normalization import with_fixed_normalization
@@ -92,11 +93,15 @@ class Fishing:
         """
         update = view.update if isinstance(view, UpdateView) else view.aggregate
         if not update:
-            return _nothing(view, "no sum came back: the clients refused")
+            return Reconstruction.nothing(
+                view.job.input_shape, "no sum came back: the clients refused"
+            )
         layer = last_layer(view)
         catch = read_catch(view, layer)
         if catch is None:
-            return _nothing(view, "nothing was caught: another round or class may do better")
+            return Reconstruction.nothing(
+                view.job.input_shape, "nothing was caught: another round or class may do better"
+            )
         alone = _alone(view, layer, catch, rng)
         name, attack = inner_attack(self.inner, alone, restarts=_RESTARTS)
         several = name == _EXACT and not catch.alone
@@ -188,10 +193,7 @@ def _likely_single(knowledge: ServerKnowledge, classes: int) -> int:
 
 def _stand_ins(view: UpdateView | AggregateView | ServerKnowledge, rng: torch.Generator) -> Tensor:
     """Return noise in the range of the data, and auxiliary inputs, `[n, *shape]`."""
-    low, high = view.job.value_range or (-1.0, 1.0)
-    like = next(view.model.parameters())
-    noise = torch.rand(_STAND_INS, *view.job.input_shape, generator=rng)
-    noise = low + (high - low) * noise.to(like.dtype)
+    noise = noise_records(view, _STAND_INS, rng)
     known = view.fact(AuxiliaryData)
     return noise if known is None else torch.cat([noise, known.inputs[:_STAND_INS]])
 
@@ -230,10 +232,6 @@ def _several(attack: Any, view: UpdateView, catch: Catch, rng: torch.Generator) 
 
 def _counts(fact: Fact) -> bool:
     return isinstance(fact, BatchSize | Labels)
-
-
-def _nothing(view: UpdateView | AggregateView, reason: str) -> Reconstruction:
-    return Reconstruction(inputs=torch.empty(0, *view.job.input_shape), explanation=reason)
 
 
 def _note(view: UpdateView | AggregateView, catch: Catch, solved: bool) -> str:

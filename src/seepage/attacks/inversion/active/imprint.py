@@ -116,9 +116,11 @@ class Imprint:
         own = OwnGradient.of(view, layer.weight.rpartition(".")[0])
 
         def plausible(rows: Tensor, noise: Tensor) -> Tensor:
+            """Whether rows lie in the range of the data, `[m]`."""
             return in_range(rows, noise, view.job.value_range)
 
         def label_of(rows: Tensor, noise: Tensor, here: Tensor) -> Tensor:
+            """Return the label that explains a row alone, -1 where none does, `[m]`."""
             inputs = layer.records(rows, None)
             return own.labels_of(inputs, rows[:, -1], noise, here)
 

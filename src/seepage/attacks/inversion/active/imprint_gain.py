@@ -67,6 +67,7 @@ def tune(
     gain = spread / float(signal.std().clamp_min(1e-12))
 
     def write(column: Tensor, height: float) -> None:
+        """Set both layers, bins being `height` high."""
         layers.measure.weight.copy_(weight * height)
         layers.measure.bias.copy_(bias * height)
         layers.back.weight.copy_((column * (gain / height))[:, None].expand_as(layers.back.weight))
@@ -110,6 +111,7 @@ def _gradients(
     seen: list[Tensor] = []
 
     def see(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        """Note what the layer behind puts out."""
         seen.append(output)
 
     copy.back.register_forward_hook(see)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ....core.errors import NotApplicableError
-from ...layers import layer_runs
+from ...layers import as_trained, layer_runs
 
 if TYPE_CHECKING:
     from ....core.views import AggregateView, ServerKnowledge, UpdateView
@@ -61,10 +61,7 @@ class LastLayer:
 
         Normalization by batch runs on batches of 64; dropout is off.
         """
-        probe, caught = deepcopy(model), list[Tensor]()
-        for module in probe.modules():
-            if isinstance(module, nn.modules.dropout._DropoutNd):  # pyright: ignore[reportPrivateUsage]
-                module.eval()
+        probe, caught = as_trained(model), list[Tensor]()
         head = probe.get_submodule(self.name)
         head.register_forward_pre_hook(lambda _, args: caught.append(args[0].detach()))
         with torch.no_grad():

@@ -75,15 +75,14 @@ class ModelInconsistency:
         """
         if isinstance(view, UpdateView):
             return inner_attack(self.inner, view)[1](view, rng)
-        nothing = torch.empty(0, *view.job.input_shape)
         if not view.aggregate:
             reason = "no sum came back: the clients did not add up what differing models gave"
-            return Reconstruction(inputs=nothing, explanation=reason)
+            return Reconstruction.nothing(view.job.input_shape, reason)
         client, update = single_update(view)
         model = view.sent[client]
         if not any(bool(value.any()) for value in update.values()):
             reason = f"client {client} added nothing to the sum: aim at one that does not drop out"
-            return Reconstruction(inputs=nothing, explanation=reason)
+            return Reconstruction.nothing(view.job.input_shape, reason)
         alone = UpdateView(
             observer=view.observer,
             job=view.job,

@@ -9,7 +9,7 @@ import torch
 
 from ....core.views import BatchSize
 from ....models.facts import has_batch_norm
-from ...layers import layer_runs
+from ...layers import label_gradients, layer_runs
 from ..observed import contributors
 
 if TYPE_CHECKING:
@@ -47,13 +47,8 @@ class OwnGradient:
     def neurons(self, inputs: Tensor) -> Tensor:
         """Return what records `[m, *shape]` of each label add to the bias gradient, `[c, m, k]`."""
         runs, outputs = layer_runs(self.view.model, inputs)
-        (output,) = (run.output for run in runs if run.name == self.layer)
-        found: list[Tensor] = []
-        for label in range(self.view.job.classes):
-            targets = torch.full((len(inputs),), label)
-            loss = self.view.loss(outputs, targets) * len(inputs) / self.records
-            found.append(torch.autograd.grad(loss, [output], retain_graph=True)[0].double())
-        return torch.stack(found)
+        (run,) = (run for run in runs if run.name == self.layer)
+        return label_gradients(run, outputs, self.view.loss, self.view.job.classes) / self.records
 
     def labels_of(self, inputs: Tensor, scale: Tensor, noise: Tensor, here: Tensor) -> Tensor:
         """Return the label that explains a neuron's bias gradient, -1 where none does, `[m]`.

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from ....core.errors import NotApplicableError
 from ....core.views import AuxiliaryData
-from ...layers import layer_runs
+from ...layers import as_trained, layer_runs
+from ...stand_ins import noise_records
 
 if TYPE_CHECKING:
     from ....core.views import AggregateView, ServerKnowledge
@@ -55,10 +56,7 @@ def suppressed(view: ServerKnowledge) -> nn.Module:
 
 def silent_parameters(model: nn.Module, view: AggregateView | ServerKnowledge) -> frozenset[str]:
     """Return the parameters of `model` whose gradient is exactly 0 on each of a few records."""
-    probe = deepcopy(model).train(view.model.training)
-    for module in probe.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):  # pyright: ignore[reportPrivateUsage]
-            module.eval()
+    probe = as_trained(deepcopy(model).train(view.model.training))
     parameters = dict(probe.named_parameters())
     for parameter in parameters.values():
         parameter.requires_grad_(True)
@@ -94,9 +92,7 @@ def _probe(view: AggregateView | ServerKnowledge) -> tuple[Tensor, Tensor]:
     if known is not None and len(known.targets) >= _PROBES:
         return known.inputs[:_PROBES], known.targets[:_PROBES]
     rng = torch.Generator().manual_seed(0)
-    low, high = view.job.value_range or (-1.0, 1.0)
-    like = next(view.model.parameters())
-    noise = torch.rand(_PROBES, *view.job.input_shape, generator=rng).to(like.dtype)
+    noise = noise_records(view, _PROBES, rng)
     if not classes:
-        return low + (high - low) * noise, torch.randn(_PROBES, generator=rng).to(like.dtype)
-    return low + (high - low) * noise, torch.randint(classes, (_PROBES,), generator=rng)
+        return noise, torch.randn(_PROBES, generator=rng).to(noise.dtype)
+    return noise, torch.randint(classes, (_PROBES,), generator=rng)

@@ -111,11 +111,7 @@ def _samples(layer: FirstLayer, parts: LowRank) -> Tensor:
 
 
 def _refusal(layer: FirstLayer, reason: str) -> Reconstruction:
-    return Reconstruction(
-        inputs=torch.empty(0, *layer.input_shape),
-        objective=1.0,
-        explanation=f"not solvable: {reason}",
-    )
+    return Reconstruction.nothing(layer.input_shape, f"not solvable: {reason}")
 
 
 def _note(layer: FirstLayer, parts: LowRank, verified: int, settled: bool, records: int) -> str:

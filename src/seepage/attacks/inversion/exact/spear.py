@@ -193,12 +193,7 @@ def _unsolvable(search: ColumnSearch, columns: Columns, records: int) -> str:
 
 
 def _refusal(layer: FirstLayer, reason: str) -> Reconstruction:
-    return Reconstruction(
-        inputs=torch.empty(0, *layer.input_shape),
-        labels=torch.empty(0, dtype=torch.int64),
-        objective=1.0,
-        explanation=f"not solvable: {reason}",
-    )
+    return Reconstruction.nothing(layer.input_shape, f"not solvable: {reason}")
 
 
 def _is_settled(layer: FirstLayer, counted: Tally, found: int, records: int) -> bool:

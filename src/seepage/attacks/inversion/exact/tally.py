@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ...layers import layer_runs
+from ...layers import label_gradients, layer_runs
 from ..observed import observed_records
 
 if TYPE_CHECKING:
@@ -84,14 +84,8 @@ def tally(
 def _slopes(view: UpdateView | AggregateView, layer: FirstLayer, inputs: Tensor) -> Tensor:
     """Return d(x, y) in float64 for each input and label, `[r, classes, m]`."""
     runs, outputs = layer_runs(layer.model, inputs)
-    classes = view.job.classes
-    rows: list[Tensor] = []
-    for label in range(classes if outputs.dim() == 2 and outputs.shape[1] == classes else 0):
-        targets = torch.full((len(inputs),), label)
-        loss = view.loss(outputs, targets) * len(inputs)
-        (slope,) = torch.autograd.grad(loss, [runs[0].output], retain_graph=True)
-        rows.append(slope.double())
-    return torch.stack(rows, dim=1) if rows else inputs.new_empty((len(inputs), 0, 0)).double()
+    classes = view.job.classes if outputs.shape[1:] == (view.job.classes,) else 0
+    return label_gradients(runs[0], outputs, view.loss, classes).transpose(0, 1)
 
 
 def _best(slopes: Tensor, column: Tensor) -> tuple[tuple[int, ...], float, float]:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from ....core.claims import Reconstruction
-from ....core.errors import NotApplicableError, UsageError
-from ....core.views import AuxiliaryData, Labels
-from ...attribute.labels import recover_labels
+from ....core.errors import NotApplicableError, require_least
+from ....core.views import AuxiliaryData
+from ...attribute.labels import batch_labels
 from ..observed import observed_gradient
 from .rehearsal_batches import ENOUGH
 from .simulated_defenses import unmodeled
@@ -62,11 +62,7 @@ class LearningToInvert:
     adaptive: bool = True
 
     def __post_init__(self) -> None:
-        for name, least in (("examples", 20), ("hashed", 1), ("components", 1), ("degree", 1)):
-            if getattr(self, name) < least:
-                raise UsageError(
-                    f"learning-to-invert: {name} is {getattr(self, name)}; use {least} or more"
-                )
+        require_least("learning-to-invert", self, examples=20, hashed=1, components=1, degree=1)
 
     def __call__(self, view: UpdateView | AggregateView, rng: torch.Generator) -> Reconstruction:  # noqa: ARG002
         """Return as many records as the update rests on, the likeliest ones.
@@ -86,9 +82,9 @@ class LearningToInvert:
         records = simulation.records
         observed_gradient(view)
         if records > self.most_records:
-            return Reconstruction(
-                inputs=auxiliary.inputs[:0],
-                explanation=f"the update rests on {records} records; learning to tell more than "
+            return Reconstruction.nothing(
+                view.job.input_shape,
+                f"the update rests on {records} records; learning to tell more than "
                 f"{self.most_records} apart is hopeless (raise most_records to try)",
             )
         labels = _labels(view, records)
@@ -148,10 +144,7 @@ def _claim(
 
 def _labels(view: UpdateView | AggregateView, records: int) -> Tensor | None:
     """Return the labels of all records, ascending, or None where they can't be told."""
-    known = view.fact(Labels)
-    if known is not None and len(known.value) == records:
-        return known.value.sort().values
     try:
-        return recover_labels(view, records)
+        return batch_labels(view, records).sort().values
     except NotApplicableError:
         return None

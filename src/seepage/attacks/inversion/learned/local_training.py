@@ -79,6 +79,7 @@ class LocalTraining:
 
     def _slope(self, at: dict[str, Tensor], x: Tensor, y: Tensor) -> dict[str, Tensor]:
         def loss(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+            """Return the loss on a batch, as a function of the parameters."""
             return self._loss(functional_call(self._model, parameters, (x,)), y)
 
         slope: Any = grad(loss)

@@ -11,7 +11,6 @@ as sent stand in, as in Yin et al. 2021 (arXiv 2104.07586, eq. 7).
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
 from ....core.views import UpdateView
+from ...layers import as_trained
 from ..observed import contributors
 
 if TYPE_CHECKING:
@@ -105,11 +105,9 @@ class StatisticsDistance:
     """
 
     def __init__(self, model: nn.Module, known: BatchStatistics) -> None:
-        self._model, self._known = deepcopy(model).requires_grad_(False), known
+        self._model, self._known = as_trained(model).requires_grad_(False), known
         self._terms: list[Tensor] = []
         for name, module in self._model.named_modules():
-            if isinstance(module, _BatchNorm):
-                module.momentum = 0.0
             if name in known.layers:
                 module.register_forward_hook(self._term(*known.layers[name]))
 
@@ -121,6 +119,7 @@ class StatisticsDistance:
         size = mean.square().sum() + spread
 
         def hook(_module: nn.Module, args: tuple[Any, ...], _output: Any) -> None:
+            """Note the distance of what enters the layer."""
             found_mean, found_variance = statistics_of(args[0])
             # The root has no slope at 0, where nothing varies.
             found_deviation = found_variance.clamp_min(1e-12).sqrt()

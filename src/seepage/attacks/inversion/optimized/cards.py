@@ -4,6 +4,11 @@ from ....core.cards import AttackCard, Parameter
 from ....core.threat import Capability, Observer
 
 _OBSERVERS = (Observer.HONEST_SERVER,)
+_STEPS = Parameter(name="steps", default=300, summary="iterations a restart")
+_LR = Parameter(name="lr", default=0.1, summary="step size; falls along a half cosine")
+_TV = Parameter(name="tv", default=4e-3, summary="weight of total variation by the log distance")
+_RESTARTS = Parameter(name="restarts", default=1, summary="fresh starts; least objective wins")
+_RECORDS = Parameter(name="records", default=0, summary="that the client holds; 0: enough")
 
 OPTIMIZED = (
     AttackCard(
@@ -13,14 +18,10 @@ OPTIMIZED = (
         reference="Geiping et al. 2020, arXiv 2003.14053",
         year=2020,
         parameters=(
-            Parameter(name="steps", default=300, summary="iterations a restart"),
-            Parameter(name="lr", default=0.1, summary="first step size; falls to a hundredth"),
-            Parameter(
-                name="tv",
-                default=4e-3,
-                summary="weight of total variation beside the logarithm of the distance",
-            ),
-            Parameter(name="restarts", default=1, summary="fresh starts; least objective wins"),
+            _STEPS,
+            _LR,
+            _TV,
+            _RESTARTS,
             Parameter(
                 name="mask_aware", default=True, summary="take what was not sent for unknown"
             ),
@@ -58,7 +59,7 @@ OPTIMIZED = (
         year=2021,
         parameters=(
             Parameter(name="steps", default=250, summary="iterations of each start"),
-            Parameter(name="lr", default=0.1, summary="step size; falls along a half cosine"),
+            _LR,
             Parameter(name="tv", default=1.2e-2, summary="weight of total variation"),
             Parameter(name="l2", default=1e-3, summary="weight of the mean square"),
             Parameter(
@@ -83,12 +84,12 @@ OPTIMIZED = (
         reference="Zhu, Yao & Blaschko 2023, arXiv 2306.00127",
         year=2023,
         parameters=(
-            Parameter(name="steps", default=300, summary="iterations a restart"),
-            Parameter(name="lr", default=0.1, summary="step size; falls along a half cosine"),
-            Parameter(name="tv", default=4e-3, summary="weight of total variation"),
-            Parameter(name="restarts", default=1, summary="fresh starts; least objective wins"),
+            _STEPS,
+            _LR,
+            _TV,
+            _RESTARTS,
             Parameter(name="alpha", default=0.25, summary="where the surrogate starts, 0 to 1"),
-            Parameter(name="records", default=0, summary="that the client holds; 0: enough"),
+            _RECORDS,
         ),
         observers=_OBSERVERS,
         needs=(Capability.KNOWS_BATCH_SIZE,),
@@ -105,12 +106,12 @@ OPTIMIZED = (
         year=2022,
         parameters=(
             Parameter(name="steps", default=300, summary="iterations of the last search"),
-            Parameter(name="lr", default=0.1, summary="step size; falls along a half cosine"),
-            Parameter(name="tv", default=4e-3, summary="weight of total variation"),
+            _LR,
+            _TV,
             Parameter(name="trials", default=3, summary="short searches before, then swaps"),
             Parameter(name="trial", default=60, summary="iterations of a short search"),
             Parameter(name="swaps", default=40, summary="pairs that change steps on trial"),
-            Parameter(name="records", default=0, summary="that the client holds; 0: enough"),
+            _RECORDS,
             Parameter(name="agreement", default=1.0, summary="weight of the epochs' agreement"),
         ),
         observers=_OBSERVERS,

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from ....core.claims import Reconstruction
-from ....core.errors import NotApplicableError, UsageError
-from ....core.views import Labels
-from ...attribute.labels import recover_labels
+from ....core.errors import NotApplicableError, require_least
+from ...attribute.labels import batch_labels
 from ..observed import observed_batch_size, observed_gradient
 from .data_ratio import data_ratio
 from .matching import SquaredMatch, cosine_match
@@ -53,9 +52,7 @@ class DLG:
     history: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("steps", "restarts", "history"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"dlg: {name} is {getattr(self, name)}; use 1 or more")
+        require_least("dlg", self, steps=1, restarts=1, history=1)
 
     def __call__(self, view: UpdateView | AggregateView, rng: torch.Generator) -> Reconstruction:
         """Return a batch as large as the observed one."""
@@ -126,11 +123,8 @@ class _Search:
 
 
 def _labels(view: UpdateView | AggregateView, records: int) -> Tensor | None:
-    known = view.fact(Labels)
-    if known is not None:
-        return known.value.long()
     try:
-        return recover_labels(view, records)
+        return batch_labels(view, records)
     except NotApplicableError:
         if not view.job.classes:
             raise

@@ -22,17 +22,16 @@ from typing import TYPE_CHECKING
 import torch
 
 from ....core.claims import Reconstruction
-from ....core.errors import UsageError
-from ....core.views import Labels
-from ...attribute.labels import recover_labels
+from ....core.errors import require_least
+from ...attribute.labels import batch_labels
 from ..observed import observed_batch_size, observed_gradient
 from .batch_statistics import StatisticsDistance, batch_statistics
 from .data_ratio import data_ratio, judged
 from .matching import cosine_match
 from .registration import consensus
 from .signed_adam import SignedAdam
+from .smooth_prior import SmoothPrior
 from .starts import starts
-from .total_variation import total_variation_slope
 from .victim import Victim, flat
 
 if TYPE_CHECKING:
@@ -71,15 +70,12 @@ class GradInversion:
     restarts: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("steps", "restarts"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"grad-inversion: {name} is {getattr(self, name)}; use 1 or more")
+        require_least("grad-inversion", self, steps=1, restarts=1)
 
     def __call__(self, view: UpdateView | AggregateView, rng: torch.Generator) -> Reconstruction:
         """Return a batch as large as the observed one."""
         records = observed_batch_size(view) * view.job.local_steps
-        given = view.fact(Labels)
-        labels = recover_labels(view, records) if given is None else given.value.long()
+        labels = batch_labels(view, records)
         search = _Search(self, view, labels)
         shape = (len(labels), *view.job.input_shape)
         descent = SignedAdam(steps=self.steps, lr=self.lr, value_range=view.job.value_range)
@@ -107,7 +103,7 @@ class _Search:
         gradient = observed_gradient(view)
         self.match: CosineMatch = cosine_match(flat(gradient), view.defenses, mask_aware=True)
         self.known = batch_statistics(view) if attack.statistics > 0 else None
-        self._attack, self._labels = attack, labels
+        self._attack, self._labels, self._prior = attack, labels, SmoothPrior(attack.tv)
         self._victim = Victim(view, gradient)
         self._statistics = StatisticsDistance(view.model, self.known) if self.known else None
         self._step = 0
@@ -145,9 +141,5 @@ class _Search:
         away = away / misfit.view(axes)
         values = misfit.log() + attack.l2 * x.square().flatten(1).mean(1)
         slope = away.add(x, alpha=2 * attack.l2 / x[0].numel())
-        if x.ndim == 5 and attack.tv:
-            rough, smoothing = total_variation_slope(x)
-            weight = attack.tv / x.shape[2]
-            values = values + weight * rough.mean(1)
-            slope.add_(smoothing, alpha=weight / x.shape[1])
-        return values, distances, slope, away
+        rough, smoothing = self._prior(x)
+        return values + rough, distances, slope + smoothing, away

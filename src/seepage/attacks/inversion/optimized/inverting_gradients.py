@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from ....core.claims import Reconstruction
-from ....core.errors import UsageError
-from ....core.views import Labels
-from ...attribute.labels import recover_labels
+from ....core.errors import require_least
+from ...attribute.labels import batch_labels
 from ..observed import observed_batch_size, observed_gradient
 from .data_ratio import EXPLAINED, data_ratio, judged
 from .known_noise import known_noise
@@ -61,18 +60,13 @@ class InvertingGradients:
     noise_aware: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("steps", "restarts"):
-            if getattr(self, name) < 1:
-                raise UsageError(
-                    f"inverting-gradients: {name} is {getattr(self, name)}; use 1 or more"
-                )
+        require_least("inverting-gradients", self, steps=1, restarts=1)
 
     def __call__(self, view: UpdateView | AggregateView, rng: torch.Generator) -> Reconstruction:
         """Return a batch as large as the observed one."""
         records = observed_batch_size(view) * view.job.local_steps
         gradient = observed_gradient(view)
-        known = view.fact(Labels)
-        labels = recover_labels(view, records) if known is None else known.value.long()
+        labels = batch_labels(view, records)
         victim = Victim(view, gradient)
         match = cosine_match(flat(gradient), view.defenses, mask_aware=self.mask_aware)
         noise = known_noise(view, gradient) if self.noise_aware and match.sent is None else None

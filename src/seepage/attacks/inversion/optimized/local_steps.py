@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
+
+from ...layers import as_trained
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,13 +24,7 @@ class LocalSteps:
     """
 
     def __init__(self, view: UpdateView, names: Update) -> None:
-        self._model = deepcopy(view.model)
-        for module in self._model.modules():
-            if isinstance(module, nn.modules.dropout._DropoutNd):  # pyright: ignore[reportPrivateUsage]
-                module.eval()
-            if isinstance(module, _BatchNorm):
-                module.momentum = 0.0
-        self._model.requires_grad_(False)
+        self._model = as_trained(view.model).requires_grad_(False)
         held = dict(self._model.named_parameters())
         self._sent = {name: held[name].detach().requires_grad_(True) for name in names}
         self._loss, self._lr, self._steps = view.loss, view.job.lr, view.job.local_steps

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from ....core.claims import Reconstruction
-from ....core.errors import UsageError
-from ....core.views import Labels, UpdateView
-from ...attribute.labels import recover_labels
+from ....core.errors import UsageError, require_least
+from ....core.views import UpdateView
+from ...attribute.labels import batch_labels
 from ..observed import contributors, observed_batch_size, observed_gradient
 from .data_ratio import data_ratio, judged
 from .matching import cosine_match
@@ -72,9 +72,7 @@ class SME:
     records: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("restarts", 1), ("records", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"sme: {name} is {getattr(self, name)}; use {least} or more")
+        require_least("sme", self, steps=1, restarts=1, records=0)
         if not 0 <= self.alpha <= 1:
             raise UsageError(f"sme: alpha is {self.alpha}; use 0 to 1")
 
@@ -84,11 +82,7 @@ class SME:
         if self.records:
             records = min(records, self.records * contributors(view))
         gradient = observed_gradient(view)
-        known = view.fact(Labels)
-        if known is not None and len(known.value) == records:
-            labels = known.value.long()
-        else:
-            labels = recover_labels(view, records)
+        labels = batch_labels(view, records)
         match = cosine_match(flat(gradient), view.defenses, mask_aware=True)
         search = SignedAdam(steps=self.steps, lr=self.lr, value_range=view.job.value_range)
         shape = (len(labels), *view.job.input_shape)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .total_variation import total_variation_slope
+from .total_variation import total_variation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,17 +29,20 @@ class SmoothPrior:
 
     tv: float
 
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Return tv TV of each guess, `[restarts]`, and its slope; zeros without a prior."""
+        if x.ndim != 5 or not self.tv:
+            return x.new_zeros(len(x)), 0.0
+        values, slope = total_variation(x)
+        weight = self.tv / x.shape[2]
+        return weight * values.mean(1), slope.mul_(weight / x.shape[1])
+
     def slopes(self, x: Tensor, distances: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the slope of D exp(tv TV), but for a factor above 0, and that of D, as given."""
-        if x.ndim != 5 or not self.tv:
-            return slopes, slopes
-        weight = self.tv / (x.shape[1] * x.shape[2]) * distances.clamp_min(_ROUNDING)
-        return slopes + weight.view(-1, 1, 1, 1, 1) * total_variation_slope(x)[1], slopes
+        smoothing = self(x)[1]
+        weight = distances.clamp_min(_ROUNDING).view(-1, *(1,) * (x.ndim - 1))
+        return slopes + weight * smoothing, slopes
 
     def objectives(self, x: Tensor, distances: Tensor) -> Tensor:
         """Return D exp(tv TV) of each guess, `[restarts]`; 2 where D is no number."""
-        distances = distances.nan_to_num(2.0)
-        if x.ndim != 5 or not self.tv:
-            return distances
-        prior = self.tv / x.shape[2] * total_variation_slope(x)[0].mean(1)
-        return distances.clamp_min(_ROUNDING) * prior.exp()
+        return distances.nan_to_num(2.0).clamp_min(_ROUNDING) * self(x)[0].exp()

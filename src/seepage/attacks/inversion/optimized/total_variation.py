@@ -4,27 +4,14 @@ import torch
 from torch import Tensor
 
 
-def total_variation(images: Tensor) -> Tensor:
-    """Return the sum of absolute differences of neighbors in images `[b, c, h, w]`, a scalar.
-
-    Anisotropic total variation (Rudin, Osher & Fatemi 1992), averaged over the batch.
-
-    >>> import torch
-    >>> float(total_variation(torch.eye(2)[None, None]))
-    4.0
-    """
-    down = (images[..., 1:, :] - images[..., :-1, :]).abs().sum()
-    across = (images[..., :, 1:] - images[..., :, :-1]).abs().sum()
-    return (down + across) / len(images)
-
-
-def total_variation_slope(images: Tensor) -> tuple[Tensor, Tensor]:
+def total_variation(images: Tensor) -> tuple[Tensor, Tensor]:
     """Return the total variation of each image `[..., c, h, w]`, `[...]`, and its slope.
 
-    The slope has the shape of the images, and is 0 between equal neighbors.
+    It is the anisotropic one, the sum of absolute differences of neighbors (Rudin, Osher &
+    Fatemi 1992). The slope has the shape of the images, and is 0 between equal neighbors.
 
     >>> import torch
-    >>> total_variation_slope(torch.tensor([[[0.0, 2.0]]]))
+    >>> total_variation(torch.tensor([[[0.0, 2.0]]]))
     (tensor(2.), tensor([[[-1.,  1.]]]))
     """
     down = images[..., 1:, :] - images[..., :-1, :]

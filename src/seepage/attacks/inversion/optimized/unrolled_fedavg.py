@@ -23,9 +23,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from ....core.claims import Reconstruction
-from ....core.errors import NotApplicableError, UsageError
-from ....core.views import Labels
-from ...attribute.labels import recover_labels
+from ....core.errors import NotApplicableError, require_least
+from ...attribute.labels import batch_labels
 from ..observed import observed_batch_size, observed_gradient
 from .convolutions import small_convolutions
 from .data_ratio import data_ratio, judged
@@ -70,26 +69,12 @@ class UnrolledFedAvg:
     agreement: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("steps", 1),
-            ("trials", 0),
-            ("trial", 1),
-            ("swaps", 0),
-            ("records", 0),
-        ):
-            if getattr(self, name) < least:
-                raise UsageError(
-                    f"unrolled-fedavg: {name} is {getattr(self, name)}; use {least} or more"
-                )
+        require_least("unrolled-fedavg", self, steps=1, trials=0, trial=1, swaps=0, records=0)
 
     def __call__(self, view: UpdateView, rng: torch.Generator) -> Reconstruction:
         """Return the records of all local steps, each once."""
         epochs = self._epochs(view)
-        known = view.fact(Labels)
-        if known is not None and len(known.value) == epochs.records:
-            labels = known.value.long()
-        else:
-            labels = recover_labels(view, epochs.records)
+        labels = batch_labels(view, epochs.records)
         replay = _Replay(self, view, epochs)
         order = epochs.order(labels, rng)
         x = starts(1, (epochs.free, *view.job.input_shape), view.job.value_range, rng)
@@ -145,6 +130,7 @@ class _Replay:
         """Return a guess with a lesser objective, after `steps` iterations at most."""
 
         def slopes(x: Tensor) -> tuple[Tensor, Tensor] | None:
+            """Return slopes of the objective and of D at a guess; None when all is done."""
             x = x.detach().requires_grad_()
             distance = self.distance(x[0], order)
             if float(distance.detach()) <= self.match.floor:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
-from .closed_form.tape import Tape
+from ...layers import as_trained
+from .closed_form.tape import Tape, each_restart
 from .convolutions import small_convolutions
 
 if TYPE_CHECKING:
@@ -28,12 +26,7 @@ class Victim:
     """
 
     def __init__(self, view: UpdateView | AggregateView, observed: Update) -> None:
-        model = deepcopy(view.model)
-        for module in model.modules():
-            if isinstance(module, nn.modules.dropout._DropoutNd):  # pyright: ignore[reportPrivateUsage]
-                module.eval()
-            if isinstance(module, _BatchNorm):
-                module.momentum = 0.0
+        model = as_trained(view.model)
         self._model, self._loss, self._observed = model, view.loss, observed
         parameters = dict(model.named_parameters())
         for name, parameter in parameters.items():
@@ -60,7 +53,7 @@ class Victim:
         """
         if self.closed_form:
             return self._rules().gradients(inputs, targets)
-        pairs = zip(inputs, _each(targets, len(inputs)), strict=True)
+        pairs = zip(inputs, each_restart(targets, len(inputs)), strict=True)
         return torch.stack([self.gradient(x, y).detach() for x, y in pairs])
 
     def slope(
@@ -74,7 +67,7 @@ class Victim:
         """
         if self.closed_form:
             return self._rules().slope(inputs, targets, match)
-        pairs = zip(inputs, _each(targets, len(inputs)), strict=True)
+        pairs = zip(inputs, each_restart(targets, len(inputs)), strict=True)
         found = zip(*(self._by_autograd(x, y, match) for x, y in pairs), strict=True)
         distances, slopes, soft = (list(column) for column in found)
         whole = [s for s in soft if s is not None]
@@ -97,10 +90,6 @@ class Victim:
         if self._tape is None:
             self._tape = Tape(self._model, self._loss, self._observed)
         return self._tape
-
-
-def _each(targets: Tensor, restarts: int) -> Tensor:
-    return targets.expand(restarts, len(targets)) if targets.ndim == 1 else targets
 
 
 def flat(update: Update) -> Tensor:

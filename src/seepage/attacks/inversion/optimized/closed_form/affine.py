@@ -6,10 +6,9 @@ V = s g + t G the Gram matrices of a and of delta do, as
 <G, G> = sum_ij (delta_i . delta_j)(a_i . a_j) and G a_i = sum_j delta_j (a_j . a_i).
 """
 
-# ruff: noqa: D102 (the passes are documented in layer.py)
-
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
@@ -37,17 +36,20 @@ class Affine(Parametric):
         self._shape = module.weight.shape
 
     def observe(self, observed: dict[str, Tensor], weights: dict[str, float]) -> None:
+        """Keep the observed gradients of weight and bias, and their weights."""
         self._observed = {n: observed[n].flatten(1) if observed[n].ndim > 1 else observed[n]
                           for n in self.names}  # fmt: skip
         self._weights = {n: weights.get(n, 1.0) for n in self.names}
 
     def pull(self, directions: dict[str, Tensor]) -> None:
+        """Keep the directions of weight and bias."""
         weight = directions.get(self._weight_name)
         self._move_weight(None if weight is None else weight.flatten(2))
         self._bias_direction = directions.get(self._bias_name)
 
+    @abstractmethod
     def _move_weight(self, direction: Tensor | None) -> None:
-        raise NotImplementedError
+        """Take the direction in which the weight moves, `[restarts, *shape]`; None: not at all."""
 
     def _bias_sums(self) -> tuple[Tensor | float, Tensor | float]:
         name = self._bias_name
@@ -77,22 +79,26 @@ class FullyConnected(Affine):
         self._transposed = self._weight.t()
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Return W x + b."""
         (self._input,) = inputs
         if self._bias is None:
             return self._input @ self._transposed
         return torch.addmm(self._bias, self._input, self._transposed)
 
     def backward(self, slope: Tensor, *, needed: bool) -> Sequence[Tensor | None]:
+        """Return the slope times W; the gradient of W is left as a product."""
         self._slope = slope
         self._bias_gradient = slope.view(self.restarts, -1, slope.shape[1]).sum(1)
         return (slope @ self._weight if needed else None,)
 
     def gradients(self) -> dict[str, Tensor]:
+        """Multiply slopes with inputs, restart by restart."""
         inputs, slopes = self._by_restart()
         found = {self._weight_name: slopes.mT @ inputs, self._bias_name: self._bias_gradient}
         return {n: g for n, g in found.items() if n in self.names}
 
     def sums(self) -> tuple[Tensor, Tensor]:
+        """Return the inner products from Gram matrices, without the gradient of W."""
         inner, square = self._bias_sums()
         name = self._weight_name
         if name in self.names:
@@ -106,6 +112,7 @@ class FullyConnected(Affine):
         return torch.as_tensor(inner), torch.as_tensor(square)
 
     def combine(self, along: Tensor, own: Tensor) -> None:
+        """Move W along a sum of outer products, never written out."""
         self._combine_bias(along, own)
         self._input_move = self._slope_move = None
         name = self._weight_name
@@ -127,6 +134,7 @@ class FullyConnected(Affine):
             self._slope_move = (slopes @ direction).flatten(0, 1)
 
     def tangent(self, tangents: Sequence[Tensor | None]) -> Tensor | None:
+        """Return W u, plus what W and b add as they move."""
         (moved,) = tangents
         out = self._input_move
         if moved is not None:
@@ -137,6 +145,7 @@ class FullyConnected(Affine):
         return total(out, self._bias_direction.repeat_interleave(batch, 0))
 
     def backward_tangent(self, slope: Tensor | None) -> Sequence[Tensor | None]:
+        """Return the motion of the slope times W, plus the slope times that of W."""
         out = self._slope_move
         if slope is not None:
             out = slope @ self._weight if out is None else out.addmm_(slope, self._weight)

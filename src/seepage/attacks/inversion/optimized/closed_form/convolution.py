@@ -6,8 +6,6 @@ that, two products that are added are one convolution of twice the channels:
 V a + W a' = [V W] [a; a'].
 """
 
-# ruff: noqa: D102 (the passes are documented in layer.py)
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -44,6 +42,7 @@ class Convolution(Affine):
         self._kernel = tuple(module.kernel_size)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Return the convolution: as a product of columns where it is small."""
         (self._image,) = inputs
         self._map = [self._positions(axis) for axis in (0, 1)]
         batch = len(self._image) // self.restarts
@@ -57,6 +56,7 @@ class Convolution(Affine):
         return out.view(len(out), -1, *self._map)
 
     def backward(self, slope: Tensor, *, needed: bool) -> Sequence[Tensor | None]:
+        """Return the transposed convolution, and keep the gradient of the filters."""
         self._slope = slope
         channels = slope.shape[1]
         if not self.small:
@@ -71,11 +71,13 @@ class Convolution(Affine):
         return (self._folded(self._times(self._weight.t(), flat)) if needed else None,)
 
     def gradients(self) -> dict[str, Tensor]:
+        """Return what `backward` kept, in the shapes of the parameters."""
         weight = self._gradient.view(self.restarts, *self._filters.shape)
         found = {self._weight_name: weight, self._bias_name: self._bias_gradient}
         return {n: g for n, g in found.items() if n in self.names}
 
     def sums(self) -> tuple[Tensor, Tensor]:
+        """Return the inner products with the gradient that `backward` kept."""
         inner, square = self._bias_sums()
         name = self._weight_name
         if name in self.names:
@@ -85,6 +87,7 @@ class Convolution(Affine):
         return torch.as_tensor(inner), torch.as_tensor(square)
 
     def combine(self, along: Tensor, own: Tensor) -> None:
+        """Write out the direction of the filters: they are few."""
         self._combine_bias(along, own)
         name = self._weight_name
         self._direction = (
@@ -95,6 +98,7 @@ class Convolution(Affine):
         self._direction = direction
 
     def tangent(self, tangents: Sequence[Tensor | None]) -> Tensor | None:
+        """Return W * u + V * x + c, in one convolution where they are not small."""
         (moved,) = tangents
         bias = self._bias_direction
         if not self.small:
@@ -113,6 +117,7 @@ class Convolution(Affine):
         return None if out is None else out.reshape(self._slope.shape)
 
     def backward_tangent(self, slope: Tensor | None) -> Sequence[Tensor | None]:
+        """Return the transposed convolutions of both motions, fused as well."""
         if not self.small:
             found = self._fused(self._slope, slope, 0)
             return (None if found is None else self._kernels(*found, (True, False, False))[0],)

@@ -1,7 +1,5 @@
 """Layers without parameters: activations, sums, pooling and whatever else is linear."""
 
-# ruff: noqa: D102 (the passes are documented in layer.py)
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -21,16 +19,20 @@ class Rectifier(Layer):
     """ReLU, whose slope is 0 or 1."""
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Return the values above 0, and 0 for the rest."""
         self._output = inputs[0].relu()
         return self._output
 
     def backward(self, slope: Tensor, *, needed: bool) -> Sequence[Tensor | None]:
+        """Pass the slope where the output is above 0."""
         return (self._gated(slope) if needed else None,)
 
     def tangent(self, tangents: Sequence[Tensor | None]) -> Tensor | None:
+        """Pass the motion where the output is above 0."""
         return self._gated(tangents[0])
 
     def backward_tangent(self, slope: Tensor | None) -> Sequence[Tensor | None]:
+        """Pass the motion of the slope where the output is above 0."""
         return (self._gated(slope),)
 
     def _gated(self, values: Tensor | None) -> Tensor | None:
@@ -46,19 +48,23 @@ class Activation(Layer):
         self._function = function
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Return f(x), and keep its first two derivatives."""
         self._back = self._moved = None
         output, self._first, self._second = _derivatives(self._function, inputs[0])
         return output
 
     def backward(self, slope: Tensor, *, needed: bool) -> Sequence[Tensor | None]:
+        """Return slope * f'(x)."""
         self._back = slope
         return (slope * self._first if needed else None,)
 
     def tangent(self, tangents: Sequence[Tensor | None]) -> Tensor | None:
+        """Return f'(x) * the motion of x."""
         (self._moved,) = tangents
         return None if self._moved is None else self._moved * self._first
 
     def backward_tangent(self, slope: Tensor | None) -> Sequence[Tensor | None]:
+        """Return f'(x) * the motion of the slope, plus f"(x) * slope * motion."""
         out = None if slope is None else slope * self._first
         if self._moved is not None and self._back is not None:
             out = total(out, self._back * self._second * self._moved)
@@ -89,15 +95,19 @@ class Sum(Layer):
     """The sum of two branches, as in a residual block."""
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Return the sum of both branches."""
         return inputs[0] + inputs[1]
 
     def backward(self, slope: Tensor, *, needed: bool) -> Sequence[Tensor | None]:
+        """Return the slope for either branch."""
         return (slope, slope) if needed else (None, None)
 
     def tangent(self, tangents: Sequence[Tensor | None]) -> Tensor | None:
+        """Return the sum of both motions."""
         return total(*tangents)
 
     def backward_tangent(self, slope: Tensor | None) -> Sequence[Tensor | None]:
+        """Return the motion of the slope for either branch."""
         return slope, slope
 
 
@@ -109,6 +119,7 @@ class LinearMap(Layer):
         self._shape: torch.Size | None = None
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Return the image of the input; the first of its shape makes the transpose."""
         (x,) = inputs
         if x.shape != self._shape:
             self._shape = x.shape
@@ -118,12 +129,15 @@ class LinearMap(Layer):
         return self._function(x)
 
     def backward(self, slope: Tensor, *, needed: bool) -> Sequence[Tensor | None]:
+        """Return the slope through the transpose."""
         return (self._transposed(slope) if needed else None,)
 
     def tangent(self, tangents: Sequence[Tensor | None]) -> Tensor | None:
+        """Return the image of the motion."""
         return None if tangents[0] is None else self._function(tangents[0])
 
     def backward_tangent(self, slope: Tensor | None) -> Sequence[Tensor | None]:
+        """Return the motion of the slope through the transpose."""
         return (None if slope is None else self._transposed(slope),)
 
     def _transposed(self, slope: Tensor) -> Tensor:
@@ -137,16 +151,20 @@ class Reshape(Layer):
         self._function = function
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Return the input in its new shape."""
         self._shape = inputs[0].shape
         return self._function(inputs[0])
 
     def backward(self, slope: Tensor, *, needed: bool) -> Sequence[Tensor | None]:
+        """Return the slope in the shape of the input."""
         return (slope.reshape(self._shape) if needed else None,)
 
     def tangent(self, tangents: Sequence[Tensor | None]) -> Tensor | None:
+        """Return the motion in the new shape."""
         return None if tangents[0] is None else self._function(tangents[0])
 
     def backward_tangent(self, slope: Tensor | None) -> Sequence[Tensor | None]:
+        """Return the motion of the slope in the shape of the input."""
         return (None if slope is None else slope.reshape(self._shape),)
 
 
@@ -157,6 +175,7 @@ class MaxPool(Layer):
         self._pool = pool
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Return the largest value of each window, and keep where it stood."""
         self._shape = inputs[0].shape
         out, index = self._pool(inputs[0])
         self._index = index.flatten(2)
@@ -164,13 +183,16 @@ class MaxPool(Layer):
         return out
 
     def backward(self, slope: Tensor, *, needed: bool) -> Sequence[Tensor | None]:
+        """Put each slope back to where the largest value stood."""
         return (self._scattered(slope) if needed else None,)
 
     def tangent(self, tangents: Sequence[Tensor | None]) -> Tensor | None:
+        """Return the motion of the largest values."""
         moved = tangents[0]
         return None if moved is None else moved.flatten(2).gather(2, self._index).view(self._out)
 
     def backward_tangent(self, slope: Tensor | None) -> Sequence[Tensor | None]:
+        """Put the motion of each slope back to where the largest value stood."""
         return (None if slope is None else self._scattered(slope),)
 
     def _scattered(self, slope: Tensor) -> Tensor:

@@ -6,8 +6,6 @@ P d' - (mean(x' u) P d + mean(x' d) P u + mean(d P u) x') / sd. One kernel of to
 P u and mean(x' u) at once; group normalization is that of a channel for each group.
 """
 
-# ruff: noqa: D102 (the passes are documented in layer.py)
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -42,10 +40,12 @@ class Normalization(Parametric):
             self._fixed = mean.detach(), (var.detach() + self._eps).rsqrt()
 
     def observe(self, observed: dict[str, Tensor], weights: dict[str, float]) -> None:
+        """Keep the observed gradients of scale and shift, and their weights."""
         self._observed = {n: observed[n] for n in self.names}
         self._weights = {n: weights.get(n, 1.0) for n in self.names}
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Return gamma x' + beta, and keep x' and its statistics."""
         (x,) = inputs
         self._shape = x.shape
         self._moved: Tensor | None = None
@@ -61,6 +61,7 @@ class Normalization(Parametric):
         return self._scaled(self._unit, self._shift)
 
     def backward(self, slope: Tensor, *, needed: bool) -> Sequence[Tensor | None]:
+        """Return P gamma slope: what reaches x through x' and the statistics."""
         self._slope = slope
         if not needed:
             return (None,)
@@ -80,6 +81,7 @@ class Normalization(Parametric):
         }
 
     def sums(self) -> tuple[Tensor, Tensor]:
+        """Return the inner products, by way of the gradients themselves: they are short."""
         self._gradients = self.gradients()
         inner = square = torch.zeros(self.restarts, dtype=self._slope.dtype)
         for n, g in self._gradients.items():
@@ -88,6 +90,7 @@ class Normalization(Parametric):
         return inner, square
 
     def combine(self, along: Tensor, own: Tensor) -> None:
+        """Combine the directions by value, and pull by them."""
         self.pull(
             {
                 n: self._weights[n] * (spread(along, 2) * self._observed[n] + spread(own, 2) * g)
@@ -96,6 +99,7 @@ class Normalization(Parametric):
         )
 
     def pull(self, directions: dict[str, Tensor]) -> None:
+        """Keep the directions of each record's restart, shaped for its channels."""
         batch = self._shape[0] // self.restarts
         self._directions = {
             n: d.repeat_interleave(batch, 0).view(*self._shape[:2], *[1] * (len(self._shape) - 2))
@@ -103,6 +107,7 @@ class Normalization(Parametric):
         }
 
     def tangent(self, tangents: Sequence[Tensor | None]) -> Tensor | None:
+        """Return gamma P u, plus what scale and shift add as they move."""
         (self._moved,) = tangents
         out: Tensor | None = None
         if self._moved is not None:
@@ -116,6 +121,7 @@ class Normalization(Parametric):
         return out
 
     def backward_tangent(self, slope: Tensor | None) -> Sequence[Tensor | None]:
+        """Return P times how gamma slope moves, plus how P bends as x moves."""
         out = None if slope is None else self._scaled(slope)
         if self._scale_name in self._directions:
             out = total(out, self._directions[self._scale_name] * self._slope)

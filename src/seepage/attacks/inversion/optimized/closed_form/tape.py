@@ -73,8 +73,8 @@ class Tape:
 
     def gradients(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the flat gradients `[restarts, p]` of inputs `[restarts, batch, *shape]`."""
-        if self._apart(inputs):
-            ones = zip(inputs, _each(targets, len(inputs)), strict=True)
+        if self._apart(inputs, targets):
+            ones = zip(inputs, each_restart(targets, len(inputs)), strict=True)
             return torch.cat([self.gradients(x[None], y[None]) for x, y in ones])
         with torch.no_grad():
             self._first(inputs, targets)
@@ -88,8 +88,8 @@ class Tape:
         Hard targets are `[batch]` or `[restarts, batch]`, soft ones
         `[restarts, batch, classes]`; for the former the last slope is None.
         """
-        if self._apart(inputs):
-            ones = zip(inputs, _each(targets, len(inputs)), strict=True)
+        if self._apart(inputs, targets):
+            ones = zip(inputs, each_restart(targets, len(inputs)), strict=True)
             parts = [self.slope(x[None], y[None], match) for x, y in ones]
             soft = [s for _, _, s in parts if s is not None]
             return (
@@ -122,19 +122,19 @@ class Tape:
             at_targets = at_targets.view(targets.shape)
         return found, at_inputs.view(inputs.shape), at_targets
 
-    def _apart(self, inputs: Tensor) -> bool:
+    def _apart(self, inputs: Tensor, targets: Tensor) -> bool:
         """Return whether restarts go one by one: where a convolution is not small."""
         if len(inputs) == 1 or not self._convolutions:
             return False
         if inputs.shape[1:] != self._seen:
             self._seen = inputs.shape[1:]
-            self._first(inputs[:1], torch.zeros(inputs.shape[1], dtype=torch.int64))
+            self._first(inputs[:1], each_restart(targets, len(inputs))[:1])
         return not all(layer.small for layer in self._convolutions)
 
     def _first(self, inputs: Tensor, targets: Tensor) -> None:
         """Run forward and backward, so that each layer knows its gradients."""
         restarts = len(inputs)
-        targets = _each(targets, restarts)
+        targets = each_restart(targets, restarts)
         with torch.no_grad():
             values = [inputs.detach().flatten(0, 1)]
             for layer in self._parametric:
@@ -185,5 +185,6 @@ class Tape:
         return torch.cat([found[n].flatten(1) for n in self._observed], 1)
 
 
-def _each(targets: Tensor, restarts: int) -> Tensor:
+def each_restart(targets: Tensor, restarts: int) -> Tensor:
+    """Return targets `[restarts, batch, ...]`: hard ones `[batch]` are the same for all."""
     return targets.expand(restarts, len(targets)) if targets.ndim == 1 else targets
