@@ -47,7 +47,8 @@ class Records:
 def facts(peer_versions: dict[str, str]) -> dict[str, Any]:
     """Return versions, the machine, and a hash of the attacks that are raced."""
     attacks = Path(seepage.__file__).parent / "attacks"
-    sources = [p for part in _RACED for p in sorted((attacks / part).glob("*.py"))]
+    sources = [p for part in _RACED for p in sorted((attacks / part).rglob("*.py"))]
+    sources += [attacks / "layers.py", attacks / "stand_ins.py"]
     code = hashlib.sha256()
     for path in sources:
         if path.name != "cards.py":

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .variants import Variant
 
 TARGETS = (15.0, 18.0, 20.0, 25.0)
-FIRST_STEPS = {"dlg": 5, "inverting-gradients": 12}
+FIRST_STEPS = {"dlg": 2, "inverting-gradients": 4}
 _GROWTH = 1.35
 _SHORT, _REPEATS = 0.3, 3
 _MOST_STEPS = 5000

@@ -57,7 +57,7 @@ def variants(contest: Contest) -> list[Variant]:
                 attack="invertinggradients",
                 fixed=(f"regularization.total_variation.scale={tv}",),
                 scale=scale,
-                first_steps=12,
+                first_steps=4,
                 tuning_steps=(30, 100, 300),
             )
             for units, scale in scales.items()

@@ -79,12 +79,12 @@ def recover_labels(view: UpdateView | AggregateView, batch_size: int) -> Tensor:
         raise NotApplicableError("the job is a regression: its records have no class labels")
     if batch_size < 1:
         raise NotApplicableError(f"a batch of {batch_size} records has no labels")
+    label = _label_of_one(view, classes) if batch_size == 1 else None
+    if label is not None:
+        return label
     inputs, targets, frequency = _references(view)
     head, gradients = _logit_gradients(view.model, view.loss, inputs, targets, classes)
     weight, bias = _observed(view, head)
-    if bias is None and batch_size == 1 and classes > 2:
-        # Rows of the weight gradient add up to 0, and all others lie against the label's.
-        return weight.norm(dim=1).argmax()[None]
     sums = logit_sums(weight, bias, head.input.mean(0), _unsent_bound(view))
     if bias is not None and batch_size == 1:
         return sums.value.argmin()[None]
@@ -100,6 +100,16 @@ def recover_labels(view: UpdateView | AggregateView, batch_size: int) -> Tensor:
     return torch.arange(classes).repeat_interleave(counts)
 
 
+def _label_of_one(view: UpdateView | AggregateView, classes: int) -> Tensor | None:
+    """Return the label of a single record, `[1]`, None where it takes more than a look."""
+    head, _ = _head(view.model, _noise(view)[:1], classes)
+    weight, bias = _observed(view, head)
+    if bias is None:
+        # Rows of the weight gradient add up to 0, and all others lie against the label's.
+        return weight.norm(dim=1).argmax()[None] if classes > 2 else None
+    return bias.argmin()[None] if _unsent_bound(view) is None else None
+
+
 def _references(view: UpdateView | AggregateView) -> tuple[Tensor, Tensor, Tensor]:
     """Return inputs `[n, *shape]` and labels `[n]` of every class, and class frequencies.
 
@@ -108,9 +118,7 @@ def _references(view: UpdateView | AggregateView) -> tuple[Tensor, Tensor, Tenso
     known = view.fact(AuxiliaryData)
     classes = view.job.classes
     if known is None or not len(known.targets):
-        # The same noise at each call: it is no secret.
-        inputs = noise_records(view, _STAND_INS, torch.Generator().manual_seed(0))
-        targets = torch.empty(0, dtype=torch.int64)
+        inputs, targets = _noise(view), torch.empty(0, dtype=torch.int64)
         held = inputs[:0]
     else:
         step = math.ceil(len(known.targets) / _MOST_REFERENCES)
@@ -124,6 +132,11 @@ def _references(view: UpdateView | AggregateView) -> tuple[Tensor, Tensor, Tenso
     return inputs, targets, (tally + 1) / (tally + 1).sum()
 
 
+def _noise(view: UpdateView | AggregateView) -> Tensor:
+    """Return the same noise at each call: it is no secret."""
+    return noise_records(view, _STAND_INS, torch.Generator().manual_seed(0))
+
+
 def _logit_gradients(
     model: nn.Module, loss: Loss, inputs: Tensor, targets: Tensor, classes: int
 ) -> tuple[LayerRun, Tensor]:
@@ -131,6 +144,13 @@ def _logit_gradients(
 
     They come from the loss itself, so that label smoothing is accounted for.
     """
+    head, outputs = _head(model, inputs, classes)
+    mean = torch.autograd.grad(loss(outputs, targets), head.output)[0]
+    return LayerRun(head.name, head.module, head.input.detach(), mean), mean * len(targets)
+
+
+def _head(model: nn.Module, inputs: Tensor, classes: int) -> tuple[LayerRun, Tensor]:
+    """Return the run of the last layer, which puts out the logits, and the model's outputs."""
     runs, outputs = layer_runs(model, inputs)
     head = runs[-1] if runs else None
     if head is None or not isinstance(head.module, nn.Linear) or head.output.ndim != 2:
@@ -142,8 +162,7 @@ def _logit_gradients(
         raise NotApplicableError(
             f"the last layer has {head.output.shape[1]} outputs for {classes} classes"
         )
-    mean = torch.autograd.grad(loss(outputs, targets), head.output)[0]
-    return LayerRun(head.name, head.module, head.input.detach(), mean), mean * len(targets)
+    return head, outputs
 
 
 def _observed(view: UpdateView | AggregateView, head: LayerRun) -> tuple[Tensor, Tensor | None]:
@@ -162,10 +181,12 @@ def _observed(view: UpdateView | AggregateView, head: LayerRun) -> tuple[Tensor,
 def _unsent_bound(view: UpdateView | AggregateView) -> float | None:
     """Return what no unsent gradient exceeds in magnitude; None where all were sent."""
     names = {card.name for card in view.defenses}
+    if not names:
+        return None
     update = view.update if isinstance(view, UpdateView) else view.aggregate
     sizes = torch.cat([u.detach().abs().flatten() for u in update.values()])
     sent = sizes[sizes > 0]
-    if not names or len(sent) > (1 - _SPARSE) * len(sizes) or not len(sent):
+    if len(sent) > (1 - _SPARSE) * len(sizes) or not len(sent):
         return None
     if "top-k" not in names:
         return math.inf

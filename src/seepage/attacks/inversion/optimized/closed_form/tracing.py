@@ -48,6 +48,30 @@ def steps_of(model: nn.Module, observed: set[str]) -> list[Step] | None:
     `observed` are the names of the parameters whose gradients are matched. Weights that
     several layers share have no rule, nor have models that branch on their input.
     """
+    steps = _chain(model, observed)
+    if steps is None:
+        steps = _traced(model, observed)
+    return steps if steps and _covers(steps, observed) else None
+
+
+def _chain(model: nn.Module, observed: set[str]) -> list[Step] | None:
+    """Return the steps of layers in a row, None where the model is anything else.
+
+    Tracing them takes as long as a few of the passes that it is for.
+    """
+    layers: list[Layer] = []
+    for name, module in model.named_modules(remove_duplicate=False):
+        if type(module) is nn.Sequential:
+            continue
+        layer = _module(name, module, observed)
+        if layer is None:
+            return None
+        layers.append(layer)
+    return [Step(layer, (i,)) for i, layer in enumerate(layers)]
+
+
+def _traced(model: nn.Module, observed: set[str]) -> list[Step] | None:
+    """Return the steps that a symbolic trace of the model shows."""
     try:
         nodes = list(fx.Tracer().trace(model).nodes)
     except Exception:  # whatever a user's module raises when it is traced
@@ -72,7 +96,7 @@ def steps_of(model: nn.Module, observed: set[str]) -> list[Step] | None:
                 return None
             steps.append(Step(layer, tuple(places[i] for i in inputs)))
             places[node] = len(steps)
-    return steps if _covers(steps, observed) else None
+    return steps
 
 
 def _covers(steps: list[Step], observed: set[str]) -> bool:
