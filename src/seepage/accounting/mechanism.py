@@ -11,16 +11,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from ..core.errors import UsageError
+from ..core.errors import UsageError, require_least
 from ..core.names import nearest
 
 if TYPE_CHECKING:
     from ..core.intervals import Floats
 
 # Where each kind of mechanism lives, so that a record's JSON can be composed anew.
-KINDS = {"gaussian": "sampled_gaussian:SampledGaussian"}
+KINDS = {
+    "composed": "composed:Composed",
+    "gaussian": "sampled_gaussian:SampledGaussian",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,11 @@ class Mechanism(ABC):
     kind: ClassVar[str]
 
     releases: int = 1
+
+    def __post_init__(self) -> None:
+        if isinstance(self.releases, bool) or not isinstance(self.releases, int):
+            raise UsageError(f"the number of releases is {self.releases}; use a whole number")
+        require_least(self.kind, self, releases=1)
 
     @property
     @abstractmethod
@@ -58,6 +67,15 @@ class Mechanism(ABC):
     def divergence_bits(self) -> float:
         """Return a bound on the bits that all releases tell of one unit's data."""
 
+    @property
+    def unprotected(self) -> bool:
+        """Return whether there is no noise at all, so that no epsilon holds."""
+        return self.mu == inf
+
+    def exact_epsilon(self, delta: float) -> tuple[float, str] | None:  # noqa: ARG002
+        """Return the exact epsilon at `delta` and its source, or None where none is known."""
+        return None
+
     def once(self) -> Self:
         """Return one release of the same mechanism."""
         return replace(self, releases=1)
@@ -65,6 +83,12 @@ class Mechanism(ABC):
     def entered(self) -> Self:
         """Return the mechanism as it protects units that a view is known to hold."""
         return self
+
+    def joined(self, other: Mechanism) -> Mechanism | None:
+        """Return one mechanism for the releases of both, or None where they differ."""
+        if type(other) is not type(self) or replace(other, releases=self.releases) != self:
+            return None
+        return replace(self, releases=self.releases + other.releases)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON from which `mechanism_from_json` makes an equal mechanism."""

@@ -1,4 +1,4 @@
-"""Privacy loss distributions: the tight accountant of sampled Gaussian releases.
+"""Privacy loss distributions: the tight accountant of any mechanism.
 
 Estimates are pessimistic (connect-the-dots, Doroshenko et al. 2022), so every grid gives a
 valid epsilon, and a finer one a smaller epsilon: the grid is refined until that moves by
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from math import inf, isfinite, sqrt
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ import numpy as np
 from ..core.intervals import Floats
 from .bounds import CurveProfile, GaussianProfile, Profile
 from .gaussian import epsilon_of
+from .mechanism import Mechanism
 from .rdp import rdp_epsilon
-from .sampled_gaussian import SampledGaussian
 
 _SETTLED = 0.01
 _FINER = 4.0
@@ -32,7 +32,7 @@ _BEYOND_ALL = 1e12
 class LossProfile(CurveProfile):
     """The profile of a composed privacy loss distribution (both directions, the worse)."""
 
-    mechanism: SampledGaussian
+    mechanism: Mechanism
     distribution: Any
     interval: float
     target_delta: float
@@ -75,6 +75,8 @@ class LossProfile(CurveProfile):
         entered = self.mechanism.entered()
         if entered.mu is not None:
             return GaussianProfile(entered.mu)
+        if entered == self.mechanism:
+            return self
         return loss_profile(entered, self.target_delta)
 
     @property
@@ -84,10 +86,10 @@ class LossProfile(CurveProfile):
 
 
 @lru_cache(maxsize=16)
-def loss_profile(mechanism: SampledGaussian, delta: float) -> LossProfile:
+def loss_profile(mechanism: Mechanism, delta: float) -> LossProfile:
     """Return the profile of all releases, fine enough for its epsilon at `delta`.
 
-    `noise_multiplier` is > 0 and sampling amplifies. Refinement also ends where a grid would
+    The mechanism is protected and not exactly Gaussian. Refinement also ends where a grid would
     exceed two million points: the estimate then is loose, never too low.
     """
     interval = min(_scale(mechanism, delta) / 500, 10.0)
@@ -103,38 +105,19 @@ def loss_profile(mechanism: SampledGaussian, delta: float) -> LossProfile:
     return profile
 
 
-def _scale(mechanism: SampledGaussian, delta: float) -> float:
+def _scale(mechanism: Mechanism, delta: float) -> float:
     """Return the order of magnitude of the total epsilon, > 0."""
-    unsampled = epsilon_of(mechanism.mu_unsampled, delta)
-    return max(min(unsampled, rdp_epsilon(mechanism, delta)), 1e-6)
+    by_mu = epsilon_of(mechanism.mu_bound, delta)
+    scale = min(by_mu, rdp_epsilon(mechanism, delta))
+    return max(scale, 1e-6) if isfinite(scale) else 1.0
 
 
-def _compose(mechanism: SampledGaussian, interval: float, delta: float) -> tuple[LossProfile, int]:
+def _compose(mechanism: Mechanism, interval: float, delta: float) -> tuple[LossProfile, int]:
     """Return the composed profile on a grid, and how many cells its upper tail takes."""
-    from dp_accounting import NeighboringRelation
-    from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
-
-    relation = {
-        "add-remove": NeighboringRelation.ADD_OR_REMOVE_ONE,
-        "zero-out": NeighboringRelation.REPLACE_SPECIAL,
-        "replace": NeighboringRelation.REPLACE_ONE,
-    }[mechanism.adjacency]
-    total = from_gaussian_mechanism(
-        mechanism.noise_multiplier,
-        value_discretization_interval=interval,
-        sampling_prob=mechanism.sample_rate,
-        neighboring_relation=relation,
-    )
-    if (sampled := mechanism.releases - mechanism.known) > 1:
-        total = total.self_compose(sampled)
-    if mechanism.known:
-        whole = from_gaussian_mechanism(
-            mechanism.noise_multiplier / sqrt(mechanism.known),
-            value_discretization_interval=interval,
-            neighboring_relation=relation,
-        )
-        total = total.compose(whole)
     profile = LossProfile(
-        mechanism=mechanism, distribution=total, interval=interval, target_delta=delta
+        mechanism=mechanism,
+        distribution=mechanism.loss(interval),
+        interval=interval,
+        target_delta=delta,
     )
     return profile, int(min(profile.epsilon(1e-12) / interval, _MOST_POINTS)) + 1

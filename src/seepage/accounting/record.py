@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -12,10 +13,12 @@ from ..core.names import nearest
 from ..core.privacy import EpsilonRecord
 from ..core.threat import Observer
 from .bounds import GaussianProfile, Profile, Unprotected
-from .gaussian import epsilon_of, sampled_epsilon_of
+from .composed import compose, parts_of
+from .gaussian import epsilon_of
+from .mechanism import Mechanism, mechanism_from_json
 from .pld import loss_profile
 from .rdp import rdp_epsilon
-from .sampled_gaussian import SampledGaussian
+from .sampled_gaussian import ADJACENCIES, SampledGaussian
 
 RERO_PRIORS = (0.01, 0.001)
 # From here on (epsilon above 500,000) sampling is not worth a distribution's arithmetic.
@@ -24,36 +27,125 @@ UNITS = ("record", "client")
 NOISES = ("simulated", "operating-system")
 
 
-def profile_of(mechanism: SampledGaussian, delta: float = 1e-5) -> Profile:
+def profile_of(mechanism: Mechanism, delta: float = 1e-5) -> Profile:
     """Return what all releases of `mechanism` allow an attacker.
 
-    Exact where every unit enters every release; else from a privacy loss distribution whose
-    grid suits epsilon at `delta`.
+    Exact for pure Gaussian DP; else from a privacy loss distribution whose grid suits epsilon
+    at `delta`.
     """
-    if mechanism.noise_multiplier == 0:
+    if mechanism.unprotected:
         return Unprotected()
-    if not mechanism.amplified or mechanism.mu_unsampled > _HOPELESS:
-        return GaussianProfile(mechanism.mu_unsampled)
+    if mechanism.mu is not None:
+        return GaussianProfile(mechanism.mu)
+    if _HOPELESS < mechanism.mu_bound < inf:
+        return GaussianProfile(mechanism.mu_bound)
     return loss_profile(mechanism, _checked(delta))
 
 
 @lru_cache(maxsize=256)
-def epsilon_and_accountant(mechanism: SampledGaussian, delta: float) -> tuple[float, str]:
+def epsilon_and_accountant(mechanism: Mechanism, delta: float) -> tuple[float, str]:
     """Return the smallest valid epsilon of all releases at `delta`, and who computed it."""
     _checked(delta)
-    if mechanism.noise_multiplier == 0:
+    if mechanism.unprotected:
         return inf, "none (there is no noise)"
-    if not mechanism.amplified:
-        return epsilon_of(mechanism.mu_unsampled, delta), "exact Gaussian DP (Dong et al. 2019)"
-    if mechanism.releases == 1 and mechanism.adjacency != "replace":
-        epsilon = sampled_epsilon_of(mechanism.mu_unsampled, mechanism.sample_rate, delta)
-        return epsilon, "exact sampled Gaussian (Balle et al. 2018)"
-    if mechanism.mu_unsampled > _HOPELESS:
-        return epsilon_of(mechanism.mu_unsampled, delta), "Gaussian DP without amplification"
+    if mechanism.mu is not None:
+        return epsilon_of(mechanism.mu, delta), "exact Gaussian DP (Dong et al. 2019)"
+    if (exact := mechanism.exact_epsilon(delta)) is not None:
+        return exact
+    by_mu = epsilon_of(mechanism.mu_bound, delta)
+    if _HOPELESS < mechanism.mu_bound < inf:
+        return by_mu, "Gaussian DP without amplification"
     library = f"(dp-accounting {version('dp-accounting')})"
-    by_pld = loss_profile(mechanism, delta).epsilon(delta)
-    by_rdp = rdp_epsilon(mechanism, delta)
-    return (by_pld, f"PLD {library}") if by_pld <= by_rdp else (by_rdp, f"RDP {library}")
+    return min(
+        (loss_profile(mechanism, delta).epsilon(delta), f"PLD {library}"),
+        (rdp_epsilon(mechanism, delta), f"RDP {library}"),
+        (by_mu, "Gaussian DP (a bound: Dong et al. 2019)"),
+        key=lambda candidate: candidate[0],
+    )
+
+
+def mechanism_record(
+    released: Mechanism,
+    *,
+    mechanism: str,
+    delta: float,
+    unit: str,
+    adjacency: str,
+    observer: str,
+    trust: str,
+    noise: str = "simulated",
+) -> EpsilonRecord:
+    """Return the whole record of any mechanism, or of several composed.
+
+    `mechanism` and `trust` are sentences; epsilon per release is that of the worst release.
+    Without noise, epsilon and bits are `inf` and every bound on success is 1. Raises
+    `UsageError` for names that are not known.
+    """
+    _one_of("unit", unit, UNITS)
+    _one_of("adjacency", adjacency, ADJACENCIES)
+    _one_of("observer", observer, tuple(Observer))
+    _one_of("noise source", noise, NOISES)
+    total, accountant = epsilon_and_accountant(released, delta)
+    profile = profile_of(released, delta)
+    parts = parts_of(released)
+    return EpsilonRecord(
+        mechanism=mechanism,
+        unit=unit,
+        adjacency=adjacency,
+        observer=str(observer),
+        trust=trust,
+        delta=delta,
+        releases=released.releases,
+        per_release_epsilon=max(epsilon_and_accountant(p.once(), delta)[0] for p in parts),
+        total_epsilon=total,
+        accountant=accountant,
+        mu=released.mu,
+        information_bits=profile.information_bits,
+        rero={f"{prior:g}": profile.rero(prior) for prior in RERO_PRIORS},
+        noise=noise,
+        composition=tuple(part.to_json() for part in parts),
+    )
+
+
+def mechanism_of(record: EpsilonRecord) -> Mechanism:
+    """Return the mechanism that a record is about; `UsageError` where it does not say."""
+    if not record.composition:
+        raise UsageError(
+            f"the record of {record.mechanism!r} does not say what it is composed of; "
+            "make it anew with seepage.accounting"
+        )
+    return compose(mechanism_from_json(part) for part in record.composition)
+
+
+def compose_records(records: Sequence[EpsilonRecord], delta: float) -> EpsilonRecord:
+    """Return the record of all that `records` are about, at `delta`; order does not matter.
+
+    Their mechanisms are composed, never their epsilons. They must agree in unit, adjacency
+    and observer, and all be about the same units' data; else `UsageError`.
+    """
+    if not records:
+        raise UsageError("nothing is composed; give at least one record")
+    first = records[0]
+    for name in ("unit", "adjacency", "observer"):
+        values = sorted({str(getattr(record, name)) for record in records})
+        if len(values) > 1:
+            raise UsageError(
+                f"records of different {name} ({', '.join(values)}) can't be composed; "
+                f"account for each {name} on its own"
+            )
+    names = sorted({record.mechanism for record in records})
+    noises = {record.noise for record in records}
+    whole = mechanism_record(
+        compose(mechanism_of(record) for record in records),
+        mechanism="; ".join(names),
+        delta=delta,
+        unit=first.unit,
+        adjacency=first.adjacency,
+        observer=first.observer,
+        trust="; ".join(sorted({record.trust for record in records})),
+        noise=noises.pop() if len(noises) == 1 else "simulated",
+    )
+    return replace(whole, task="; ".join(sorted({r.task for r in records if r.task})))
 
 
 def gaussian_record(
@@ -85,25 +177,14 @@ def gaussian_record(
         releases=releases,
         adjacency=adjacency,
     )
-    _one_of("unit", unit, UNITS)
-    _one_of("observer", observer, tuple(Observer))
-    _one_of("noise source", noise, NOISES)
-    total, accountant = epsilon_and_accountant(released, delta)
-    profile = profile_of(released, delta)
-    return EpsilonRecord(
+    return mechanism_record(
+        released,
         mechanism=mechanism,
+        delta=delta,
         unit=unit,
         adjacency=adjacency,
-        observer=str(observer),
+        observer=observer,
         trust=trust,
-        delta=delta,
-        releases=releases,
-        per_release_epsilon=epsilon_and_accountant(released.once(), delta)[0],
-        total_epsilon=total,
-        accountant=accountant,
-        mu=released.mu,
-        information_bits=profile.information_bits,
-        rero={f"{prior:g}": profile.rero(prior) for prior in RERO_PRIORS},
         noise=noise,
     )
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import inf, isfinite, log, sqrt
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..core.errors import UsageError
 from ..core.intervals import Floats
 from ..core.names import nearest
+from .gaussian import sampled_epsilon_of
+from .mechanism import Mechanism
 
 ADJACENCIES = ("add-remove", "replace", "zero-out")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SampledGaussian:
+@dataclass(frozen=True, kw_only=True)
+class SampledGaussian(Mechanism):
     """Releases of a clipped sum plus Gaussian noise.
 
     Fields
@@ -30,14 +35,16 @@ class SampledGaussian:
     known : number of releases of which the observer knows that the unit entered them
     """
 
+    kind: ClassVar[str] = "gaussian"
+
     noise_multiplier: float
     sample_rate: float = 1.0
-    releases: int = 1
     adjacency: str = "add-remove"
     view: int = 1
     known: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not (self.noise_multiplier >= 0 and isfinite(self.noise_multiplier)):
             raise UsageError(
                 f"noise_multiplier is {self.noise_multiplier}; use a finite number of 0 or more"
@@ -46,9 +53,10 @@ class SampledGaussian:
             raise UsageError(
                 f"sample_rate is {self.sample_rate}; use a number above 0 and at most 1"
             )
-        for name, value in (("releases", self.releases), ("releases in a view", self.view)):
-            if not (isinstance(value, int) and value >= 1):
-                raise UsageError(f"the number of {name} is {value}; use a whole number, at least 1")
+        if not (isinstance(self.view, int) and self.view >= 1):
+            raise UsageError(
+                f"the number of releases in a view is {self.view}; use a whole number, at least 1"
+            )
         if not 0 <= self.known <= self.releases:
             raise UsageError(f"{self.known} of {self.releases} releases can't be known")
         if self.adjacency not in ADJACENCIES:
@@ -69,14 +77,66 @@ class SampledGaussian:
     @property
     def mu(self) -> float | None:
         """Return the Gaussian-DP parameter of all releases; None where units are sampled."""
-        return None if self.amplified else self.mu_unsampled
+        return None if self.amplified else self.mu_bound
 
     @property
-    def mu_unsampled(self) -> float:
+    def mu_bound(self) -> float:
         """Return mu of all releases if every unit entered each: sampling only lowers it."""
         if self.noise_multiplier == 0:
             return inf
         return self.sensitivity / self.noise_multiplier * sqrt(self.releases)
+
+    @property
+    def unprotected(self) -> bool:
+        """Return whether there is no noise: what is sampled at least once lies open."""
+        return self.noise_multiplier == 0
+
+    def exact_epsilon(self, delta: float) -> tuple[float, str] | None:
+        """Return the exact epsilon of one sampled release under add-remove or zero-out."""
+        if self.releases > 1 or self.adjacency == "replace" or self.unprotected:
+            return None
+        rate = 1.0 if self.known else self.sample_rate
+        epsilon = sampled_epsilon_of(self.mu_bound, rate, delta)
+        return epsilon, "exact sampled Gaussian (Balle et al. 2018)"
+
+    def renyi(self, orders: Floats) -> Floats:
+        """Return the Renyi epsilons (Mironov, Talwar & Zhang 2019, arXiv 1908.10530).
+
+        Under `replace` no bound of Poisson sampling is known to dp-accounting, so there that
+        of releases which every unit enters stands in: sampling only lowers it.
+        """
+        if self.unprotected:
+            return np.full_like(orders, inf)
+        whole = (self.sensitivity / self.noise_multiplier) ** 2 * orders / 2
+        if not self.amplified or self.adjacency == "replace":
+            return self.releases * whole
+        sampled = _sampled_renyi(self.noise_multiplier, self.sample_rate, orders)
+        return (self.releases - self.known) * sampled + self.known * whole
+
+    def loss(self, interval: float) -> Any:
+        """Return the loss distribution of all releases; `noise_multiplier` is > 0."""
+        if self.mu is not None:
+            return gaussian_loss(self.mu, interval)
+        from dp_accounting import NeighboringRelation
+        from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
+
+        relation = {
+            "add-remove": NeighboringRelation.ADD_OR_REMOVE_ONE,
+            "zero-out": NeighboringRelation.REPLACE_SPECIAL,
+            "replace": NeighboringRelation.REPLACE_ONE,
+        }[self.adjacency]
+        total = from_gaussian_mechanism(
+            self.noise_multiplier,
+            value_discretization_interval=interval,
+            sampling_prob=self.sample_rate,
+            neighboring_relation=relation,
+        )
+        if (sampled := self.releases - self.known) > 1:
+            total = total.self_compose(sampled)
+        if self.known:
+            known = self.sensitivity / self.noise_multiplier * sqrt(self.known)
+            total = total.compose(gaussian_loss(known, interval))
+        return total
 
     def once(self) -> SampledGaussian:
         """Return one release of the same mechanism."""
@@ -88,7 +148,16 @@ class SampledGaussian:
         Who asks how well the records behind a view are reconstructed has let out that they
         were sampled: the releases of that view are not amplified, the others are.
         """
-        return replace(self, known=min(self.view, self.releases))
+        return replace(self, known=max(self.known, min(self.view, self.releases)))
+
+    def joined(self, other: Mechanism) -> Mechanism | None:
+        """Return one mechanism for both where they differ in their releases alone."""
+        if not isinstance(other, SampledGaussian):
+            return None
+        if replace(other, releases=self.releases, known=self.known) != self:
+            return None
+        releases, known = self.releases + other.releases, self.known + other.known
+        return replace(self, releases=releases, known=known)
 
     def divergence_bits(self) -> float:
         """Return the Kullback-Leibler divergence of all releases, in bits.
@@ -127,3 +196,52 @@ class SampledGaussian:
         near = np.abs(exponent) < 1
         small = np.log1p(q * np.expm1(np.where(near, exponent, 0.0)))
         return np.where(near, small, np.logaddexp(np.log1p(-q), log(q) + exponent))
+
+
+def gaussian_loss(mu: float, interval: float) -> Any:
+    """Return the pessimistic loss distribution of mu-GDP on a grid; mu is finite."""
+    from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism, identity
+
+    if mu == 0:
+        return identity(interval)
+    return from_gaussian_mechanism(1 / mu, value_discretization_interval=interval)
+
+
+def _sampled_renyi(noise_multiplier: float, sample_rate: float, orders: Floats) -> Floats:
+    """Return the Renyi epsilons of one Poisson-sampled release, by dp-accounting."""
+    import dp_accounting
+    from dp_accounting.rdp.rdp_privacy_accountant import RdpAccountant
+
+    class Curve(RdpAccountant):
+        """The library's accountant, with the curve that it composes."""
+
+        def values(self) -> Floats:
+            """Return the Renyi epsilon at each order."""
+            return np.asarray(self._rdp)
+
+    curve = Curve(list(orders))
+    event = dp_accounting.GaussianDpEvent(noise_multiplier)
+    with _without_order_warnings():
+        curve.compose(dp_accounting.PoissonSampledDpEvent(sample_rate, event))
+    return curve.values()
+
+
+@contextmanager
+def _without_order_warnings() -> Generator[None]:
+    """Drop dp-accounting's notice that a fractional order did not converge.
+
+    It leaves that order out, which can only loosen the bound.
+    """
+    import logging
+
+    logger = logging.getLogger("absl")
+
+    def keep(record: logging.LogRecord) -> bool:
+        """Whether a message is about anything else."""
+        return "failed to converge" not in record.getMessage()
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +43,9 @@ class EpsilonRecord:
     information_bits : bound on the bits that the releases tell of one record
     rero : prior success probability -> bound on reconstruction success
     noise : `simulated` or `operating-system`, where the noise's seed came from
+    task : the job that it holds for, where there are several
+    composition : the mechanisms as JSON, so that records compose by composing these; empty
+        where they are not known
     """
 
     mechanism: str
@@ -59,3 +63,4 @@ class EpsilonRecord:
     rero: Mapping[str, float] = field(default_factory=dict[str, float])
     noise: str = "simulated"
     task: str = ""
+    composition: tuple[Mapping[str, Any], ...] = ()

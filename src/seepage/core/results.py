@@ -154,6 +154,7 @@ class Result:
 
 def _epsilon_record(data: Mapping[str, Any]) -> EpsilonRecord:
     values: dict[str, Any] = {k: inf if v == "unbounded" else v for k, v in data.items()}
+    values["composition"] = tuple(values.get("composition", ()))
     return EpsilonRecord(**values)
 
 
