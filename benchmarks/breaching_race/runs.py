@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TARGETS = (15.0, 18.0, 20.0, 25.0)
 FIRST_STEPS = {"dlg": 2, "inverting-gradients": 4}
 _GROWTH = 1.35
+_STUCK = 4
 _SHORT, _REPEATS = 0.3, 3
 _MOST_STEPS = 5000
 _EXACT = 200.0
@@ -70,21 +71,23 @@ def theirs(found: Case, variant: Variant, steps: int, restarts: int, peer: Peer)
 def climb(run: Callable[[int], Run], steps: int | None, longest: float) -> Iterator[Run]:
     """Yield runs at growing step counts, until all targets are met.
 
-    It ends before a run that would take `longest` CPU seconds, and where more steps change
-    nothing: the search has converged, or has crashed. Without steps there is one run.
+    It ends before a run that would take `longest` CPU seconds, and where four times the steps
+    change nothing: the search has converged, or has crashed. Without steps there is one run.
     """
     count = float(steps or 1)
-    last = None
+    last, since = None, count
     while True:
         now = _steady(run, round(count))
         yield now
         met = now["identified"] == 1 and now["psnr"] >= TARGETS[-1]
-        if steps is None or met or now["psnr"] == last:
+        if now["psnr"] != last:
+            last, since = now["psnr"], count
+        if steps is None or met or count >= _STUCK * since:
             return
         grown = max(count * _GROWTH, count + 1)
         if grown > _MOST_STEPS or now["seconds"] * grown / count > longest:
             return
-        last, count = now["psnr"], grown
+        count = grown
 
 
 def _steady(run: Callable[[int], Run], steps: int) -> Run:

@@ -28,12 +28,14 @@ from .matching import GaussianMatch, cosine_match
 from .signed_adam import SignedAdam
 from .smooth_prior import SmoothPrior
 from .starts import starts
-from .victim import Victim, flat
+from .victim import Slopes, Victim, flat
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
-    from ....core.views import AggregateView, UpdateView
+    from ....core.views import AggregateView, Update, UpdateView
     from .matching import CosineMatch
 
 
@@ -64,12 +66,25 @@ class InvertingGradients:
 
     def __call__(self, view: UpdateView | AggregateView, rng: torch.Generator) -> Reconstruction:
         """Return a batch as large as the observed one."""
-        records = observed_batch_size(view) * view.job.local_steps
         gradient = observed_gradient(view)
-        labels = batch_labels(view, records)
-        victim = Victim(view, gradient)
+        noise = known_noise(view, gradient) if self.noise_aware else None
+        return self.invert(view, Victim(view, gradient), gradient, noise, rng)
+
+    def invert(
+        self,
+        view: UpdateView | AggregateView,
+        victim: Slopes,
+        gradient: Update,
+        noise: Mapping[str, float] | None,
+        rng: torch.Generator,
+    ) -> Reconstruction:
+        """Return the batch whose gradient, as `victim` has it, is nearest to `gradient`.
+
+        `noise` is the standard deviation of each parameter's, where it is known.
+        """
+        labels = batch_labels(view, observed_batch_size(view) * view.job.local_steps)
         match = cosine_match(flat(gradient), view.defenses, mask_aware=self.mask_aware)
-        noise = known_noise(view, gradient) if self.noise_aware and match.sent is None else None
+        noise = noise if match.sent is None else None
         search = _Search(
             victim, labels, match if noise is None else GaussianMatch.of(gradient, noise), self.tv
         )
@@ -112,7 +127,7 @@ class _Search:
     """The objective D exp(tv TV), which is ordered as log D + tv TV, and its slope."""
 
     def __init__(
-        self, victim: Victim, labels: Tensor, match: CosineMatch | GaussianMatch, tv: float
+        self, victim: Slopes, labels: Tensor, match: CosineMatch | GaussianMatch, tv: float
     ) -> None:
         self.match = match
         self._victim, self._labels, self._prior = victim, labels, SmoothPrior(tv)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 
     from ....core.views import AggregateView, Update, UpdateView
     from .closed_form.tape import Distance
+
+
+class Slopes(Protocol):
+    """What a search by slopes asks of whoever made the gradient."""
+
+    def slope(
+        self, inputs: Tensor, targets: Tensor, match: Distance
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return distances `[restarts]` of guesses, and slopes at inputs and soft targets."""
+        ...
 
 
 class Victim:
