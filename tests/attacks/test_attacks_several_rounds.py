@@ -70,7 +70,7 @@ def test_the_slope_is_that_of_the_mean_gradients_distance() -> None:
 
 
 def test_noise_that_hides_records_in_one_round_does_not_in_sixteen() -> None:
-    found = {1: [], 16: []}
+    found: dict[int, list[float]] = {1: [], 16: []}
     for seed in range(4):
         index = draw(seed, 1)
         view = history(index, 16, 6e-3)
