@@ -17,12 +17,18 @@ def folder() -> Path:
     return Path(os.environ.get("SEEPAGE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
-@cache
 def load() -> tuple[np.ndarray, np.ndarray]:
     """Return the training images `[10000, 3, 32, 32]` in 0..1 and their labels."""
-    path = folder() / "images" / "cifar10_jpeg" / "cifar10_10k_2k_jpeg.zip"
+    return part("train")
+
+
+@cache
+def part(which: str, data: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shuffled images `[n, 3, 32, 32]` in 0..1 of a part, train or test, and labels."""
+    path = (data or folder()) / "images" / "cifar10_jpeg" / "cifar10_10k_2k_jpeg.zip"
     with zipfile.ZipFile(path) as archive:
-        names = sorted(n for n in archive.namelist() if n.startswith("train/") and n[-4:] == ".jpg")
+        own = [name for name in archive.namelist() if name.startswith(f"{which}/")]
+        names = sorted(name for name in own if name.endswith(".jpg"))
         classes = sorted({name.split("/")[1] for name in names})
         images = [np.asarray(Image.open(io.BytesIO(archive.read(name)))) for name in names]
     labels = np.array([classes.index(name.split("/")[1]) for name in names])

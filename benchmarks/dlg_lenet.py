@@ -9,17 +9,16 @@ client's update, may start 4 times, and returns the start with the least objecti
 from __future__ import annotations
 
 import statistics
-import time
 from dataclasses import dataclass
 
-import cifar10
 import torch
-import torch.nn.functional as F
+from image_sets import CLASSES, Images, images
+from result_tables import head, line
+from victims import attacked, gradient_update, server
 
 from seepage.attacks.inversion.optimized.dlg import DLG
 from seepage.core.intervals import clopper_pearson
-from seepage.core.threat import Observer
-from seepage.core.views import BatchSize, JobFacts, UpdateView
+from seepage.core.views import BatchSize, UpdateView
 from seepage.metrics.reconstruction import psnr
 from seepage.models import api
 
@@ -42,51 +41,30 @@ class Outcome:
 
 
 def main() -> None:
+    """Attack every case and print the table."""
     torch.set_num_threads(1)
-    inputs, labels = cifar10.load()
-    pixels = torch.as_tensor(inputs).float()
-    images = pixels / 255 if float(pixels.max()) > 1 else pixels
-    targets = torch.as_tensor(labels).long()
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    chosen = enumerate(order[:CASES])
-    outcomes = [run(seed, images[i][None], targets[i][None]) for seed, i in chosen]
-    print(table(outcomes))
+    known, _ = images("CIFAR-10")
+    order = torch.randperm(len(known), generator=torch.Generator().manual_seed(0))
+    chosen = [Images(known.x[row][None], known.y[row][None]) for row in order[:CASES]]
+    print(table([run(seed, image) for seed, image in enumerate(chosen)]))
 
 
-def run(seed: int, image: torch.Tensor, label: torch.Tensor) -> Outcome:
+def run(seed: int, image: Images) -> Outcome:
+    """Attack one image with a fresh model."""
     rng = torch.Generator().manual_seed(seed)
     settings = {"activation": "sigmoid"}
-    model = api.build("lenet", settings, input_shape=(3, 32, 32), classes=10, rng=rng)
-    loss = F.cross_entropy(model(image), label)
-    slopes = torch.autograd.grad(loss, list(model.parameters()))
-    names = [name for name, _ in model.named_parameters()]
-    view = UpdateView(
-        observer=Observer.HONEST_SERVER,
-        job=JobFacts(
-            input_shape=(3, 32, 32),
-            classes=10,
-            value_range=(0.0, 1.0),
-            clients=8,
-            cohort=8,
-            local_steps=1,
-            lr=LR,
-        ),
-        loss=F.cross_entropy,
-        facts=(BatchSize(1),),
-        round=0,
-        client=0,
-        model=model,
-        update={name: -LR * slope for name, slope in zip(names, slopes, strict=True)},
-    )
-    started = time.process_time()
-    claim = DLG(restarts=RESTARTS)(view, rng)
-    seconds = time.process_time() - started
-    found = claim.labels is not None and claim.labels.tolist() == label.tolist()
-    error = float(psnr(claim.inputs, image))
+    model = api.build("lenet", settings, input_shape=image.shape, classes=CLASSES, rng=rng)
+    common = server(image.shape, BatchSize(1), lr=LR)
+    update = gradient_update(model, image, LR)
+    view = UpdateView(client=0, model=model, update=update, **common)
+    claim, seconds = attacked(DLG(restarts=RESTARTS), view, rng)
+    found = claim.labels is not None and claim.labels.tolist() == image.y.tolist()
+    error = float(psnr(claim.inputs, image.x))
     return Outcome(seed, error, found, claim.objective, claim.solved, seconds)
 
 
 def table(outcomes: list[Outcome]) -> str:
+    """Return the page: how many are right, and a line for each case."""
     good = sum(o.psnr >= WANTED_DB for o in outcomes)
     low, high = clopper_pearson(good, len(outcomes))
     lines = [
@@ -98,14 +76,12 @@ def table(outcomes: list[Outcome]) -> str:
         f"{low:.2f} to {high:.2f}), median {statistics.median(o.psnr for o in outcomes):.1f} dB, "
         f"median {statistics.median(o.seconds for o in outcomes):.1f} CPU seconds.",
         "",
-        "| case | PSNR (dB) | label | relative distance | says solved | CPU seconds |",
-        "|---|---|---|---|---|---|",
+        head("case", "PSNR (dB)", "label", "relative distance", "says solved", "CPU seconds"),
     ]
-    lines += [
-        f"| {o.seed} | {o.psnr:.1f} | {'right' if o.label else 'wrong'} | {o.objective:.1e} | "
-        f"{'yes' if o.solved else 'no'} | {o.seconds:.1f} |"
-        for o in outcomes
-    ]
+    for o in outcomes:
+        label, solved = "right" if o.label else "wrong", "yes" if o.solved else "no"
+        cells = o.seed, f"{o.psnr:.1f}", label, f"{o.objective:.1e}", solved, f"{o.seconds:.1f}"
+        lines.append(line(cells))
     return "\n".join(lines)
 
 

@@ -10,7 +10,6 @@ Each attack on each update is one line of the log, so that the same command resu
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,21 +18,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from image_sets import CLASSES, Images, images
+from result_tables import head, interval, line, record, recorded
 from torch import Tensor
+from victims import attacked, matched
 
 from seepage.attacks.inversion.optimized.inverting_gradients import InvertingGradients
 from seepage.attacks.inversion.optimized.sme import SME
 from seepage.attacks.inversion.optimized.unrolled_fedavg import UnrolledFedAvg
 from seepage.core.claims import BatchTruth
-from seepage.core.intervals import bootstrap
 from seepage.core.task import ClientData, Records, Task, Training
 from seepage.core.threat import Observer
 from seepage.core.views import UpdateView
-from seepage.data.files import data_folder
 from seepage.fl.engine import train
 from seepage.fl.views import update_views
 from seepage.metrics.attribute import multiset_hits
-from seepage.metrics.matching import match
 from seepage.metrics.reconstruction import identified, psnr
 from seepage.models.api import build
 
@@ -41,6 +40,7 @@ CLIENTS, CANDIDATES, SEED = 24, 1000, 0
 BEST_PSNR = 50.0
 MODELS: dict[str, dict[str, Any]] = {"mlp": {"width": 256}, "lenet": {}}
 ATTACKS = ("inverting-gradients", "sme", "unrolled-fedavg")
+KEYS = ("model", "case", "stage", "client", "attack")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Case:
 
     @property
     def distinct(self) -> int:
+        """How many records are behind an update."""
         return min(self.held, self.steps * self.batch)
 
 
@@ -67,18 +68,17 @@ CASES = (
 )
 
 
-def fashion() -> tuple[Tensor, Tensor, Tensor]:
-    """Return training images and labels, and test images, in 0..1."""
-    with np.load(data_folder() / "images/fashion_mnist/fashion_mnist_30k_10k.npz") as file:
-        x, y, test = (file[name] for name in ("x_train", "y_train", "x_test"))
-    scaled = [torch.tensor(a, dtype=torch.float32)[:, None] / 255 for a in (x, test)]
-    return scaled[0], torch.tensor(y.astype("int64")), scaled[1]
+def task(model: str, case: Case, data: Images) -> Task:
+    """Return the job of a case."""
 
-
-def task(model: str, case: Case, x: Tensor, y: Tensor) -> Task:
     def records(first: int, n: int) -> Records:
+        """Return `n` records from the first on."""
         rows = torch.arange(first, first + n)
-        return Records(inputs=x[rows], targets=y[rows], rows=rows)
+        return Records(inputs=data.x[rows], targets=data.y[rows], rows=rows)
+
+    def built(rng: torch.Generator) -> torch.nn.Module:
+        """Return a fresh model."""
+        return build(model, MODELS[model], input_shape=data.shape, classes=CLASSES, rng=rng)
 
     clients = tuple(
         ClientData(
@@ -90,29 +90,29 @@ def task(model: str, case: Case, x: Tensor, y: Tensor) -> Task:
     )
     return Task(
         name=case.name,
-        build=lambda rng: build(model, MODELS[model], input_shape=(1, 28, 28), classes=10, rng=rng),
+        build=built,
         loss=torch.nn.CrossEntropyLoss(),
         clients=clients,
         auxiliary=records(25_000, 1000),
         training=Training(
             rounds=case.rounds, batch_size=case.batch, local_steps=case.steps, lr=case.lr
         ),
-        classes=10,
+        classes=CLASSES,
         value_range=(0.0, 1.0),
     )
 
 
-def attacked(name: str, view: UpdateView, case: Case, rng: torch.Generator) -> Any:
-    """Run an attack; each is told how many records are behind the update."""
+def prepared(name: str, view: UpdateView, case: Case) -> tuple[Any, UpdateView]:
+    """Return an attack and its view; each is told how many records are behind the update."""
     told = case.distinct if case.distinct < case.steps * case.batch else 0
     if name == "sme":
-        return SME(records=told)(view, rng)
+        return SME(records=told), view
     if name == "unrolled-fedavg":
-        return UnrolledFedAvg(records=told)(view, rng)
+        return UnrolledFedAvg(records=told), view
     if told:
         job = replace(view.job, local_steps=1, lr=view.job.lr * case.steps)
         view = replace(view, job=job)
-    return InvertingGradients()(view, rng)
+    return InvertingGradients(), view
 
 
 def hits(inputs: Tensor, truth: Tensor, others: Tensor) -> float:
@@ -124,15 +124,14 @@ def hits(inputs: Tensor, truth: Tensor, others: Tensor) -> float:
 def measured(
     name: str, case: Case, view: UpdateView, truth: BatchTruth, null: Tensor, others: Tensor
 ) -> dict[str, Any]:
+    """Attack one update and return what came of it."""
     inputs, labels = truth.inputs[: case.distinct], truth.targets[: case.distinct]
-    started = time.process_time()
-    claim = attacked(name, view, case, torch.Generator().manual_seed(SEED))
-    seconds = time.process_time() - started
-    mine, true = (list(column) for column in zip(*match(claim.inputs, inputs), strict=True))
+    claim, seconds = attacked(*prepared(name, view, case), torch.Generator().manual_seed(SEED))
+    assert claim.labels is not None
     return {
         "rate": hits(claim.inputs, inputs, others),
         "null": hits(claim.inputs, null[: case.distinct], others),
-        "psnr": float(psnr(claim.inputs[mine], inputs[true]).clamp(max=BEST_PSNR).mean()),
+        "psnr": float(psnr(*matched(claim.inputs, inputs)).clamp(max=BEST_PSNR).mean()),
         "labels": multiset_hits(claim.labels, labels) / len(labels),
         "objective": claim.objective,
         "solved": claim.solved,
@@ -141,12 +140,13 @@ def measured(
 
 
 def run(log: Path, cases: list[str], models: list[str], most: int, deadline: float) -> None:
-    x, y, test = fashion()
-    done = {(r["model"], r["case"], r["stage"], r["client"], r["attack"]) for r in rows(log)}
+    """Run what is not in the log yet, on the updates of `most` clients a round."""
+    data, test = images("Fashion-MNIST")
+    done = {tuple(row[key] for key in KEYS) for row in recorded(log)}
     for model in models:
         for case in (c for c in CASES if c.name in cases):
             last = case.rounds - 1
-            job = train(task(model, case, x, y), seed=SEED, record=(0, last))
+            job = train(task(model, case, data), seed=SEED, record=(0, last))
             for stage, number in (("first", 0), ("last", last)):
                 pairs = update_views(job, Observer.HONEST_SERVER, [number])
                 for client, (view, truth) in enumerate(pairs[:most]):
@@ -155,36 +155,17 @@ def run(log: Path, cases: list[str], models: list[str], most: int, deadline: flo
                         key = (model, case.name, stage, client, attack)
                         if key in done or time.monotonic() > deadline:
                             continue
-                        row = measured(attack, case, view, truth, null, test)
-                        named = dict(zip(KEYS, key, strict=True))
-                        with log.open("a") as file:
-                            file.write(json.dumps({**named, **row}) + "\n")
-
-
-KEYS = ("model", "case", "stage", "client", "attack")
-
-
-def rows(log: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-
-
-def interval(values: list[float], form: str) -> str:
-    """Return a mean with its bootstrap interval over updates."""
-    found = bootstrap(
-        lambda draws: draws.mean(1), [np.array(values)], np.random.default_rng(0), resamples=4000
-    )
-    low, high = found.interval()
-    return f"{found.value:{form}} [{low:{form}}, {high:{form}}]"
+                        row = measured(attack, case, view, truth, null, test.x)
+                        record(log, {**dict(zip(KEYS, key, strict=True)), **row})
 
 
 def table(log: Path) -> Iterator[str]:
     """Yield the lines of the table; differences are paired by update."""
-    found = rows(log)
-    yield (
-        "| model | job | round | attack | n | identification rate | null | less "
-        "Inverting Gradients | PSNR, dB | labels | solved | CPU seconds |"
-    )
-    yield "|" + "---|" * 12
+    found = recorded(log)
+    yield head(
+        "model", "job", "round", "attack", "n", "identification rate", "null",
+        "less Inverting Gradients", "PSNR, dB", "labels", "solved", "CPU seconds",
+    )  # fmt: skip
     for model in MODELS:
         for case in CASES:
             for stage in ("first", "last"):
@@ -206,7 +187,7 @@ def table(log: Path) -> Iterator[str]:
                         case.name,
                         stage,
                         f"`{attack}`",
-                        str(len(own)),
+                        len(own),
                         interval([r["rate"] for r in own], ".3f"),
                         f"{np.mean([r['null'] for r in own]):.3f}",
                         "" if attack == ATTACKS[0] else interval(gain, "+.3f"),
@@ -215,11 +196,12 @@ def table(log: Path) -> Iterator[str]:
                         f"{sum(r['solved'] for r in own)}",
                         f"{np.median([r['seconds'] for r in own]):.1f}",
                     ]
-                    yield "| " + " | ".join(cells) + " |"
+                    yield line(cells)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Run what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--cases", nargs="*", default=[c.name for c in CASES])
     parser.add_argument("--models", nargs="*", default=list(MODELS))

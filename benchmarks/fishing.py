@@ -14,18 +14,18 @@ in the rows `lone` all but one record of class 8 are left out of them.
 from __future__ import annotations
 
 import argparse
-import os
 import time
-from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
+from image_sets import CLASSES, Images, images
+from result_tables import head, line
 from torch import Tensor, nn
+from trained_nets import draws, trained
+from victims import attacked, server, stepped_update
 
 from seepage.attacks.inversion.active.catch import bait_class
 from seepage.attacks.inversion.active.fishing import Fishing
@@ -34,7 +34,7 @@ from seepage.attacks.inversion.exact.fully_connected import FullyConnected
 from seepage.attacks.inversion.optimized.inverting_gradients import InvertingGradients
 from seepage.core.claims import Reconstruction
 from seepage.core.threat import Observer
-from seepage.core.views import AuxiliaryData, BatchSize, JobFacts, ServerKnowledge, UpdateView
+from seepage.core.views import AuxiliaryData, BatchSize, ServerKnowledge, UpdateView
 from seepage.models.convnet import ConvNet
 from seepage.models.lenet import LeNet
 from seepage.models.mlp import MLP
@@ -46,51 +46,22 @@ PLAIN = {"mlp": 20, "lenet": 10, "convnet": 3}
 EXACT, RIGHT, HEARD = 60.0, 20.0, 0.03
 
 
-@dataclass(frozen=True)
-class Images:
-    x: Tensor
-    y: Tensor
-
-
 def fashion() -> tuple[Images, Images, Images]:
     """Training, attacker's and clients' images, disjoint."""
-    folder = Path(os.environ.get("SEEPAGE_DATA", "shared/data")) / "images" / "fashion_mnist"
-    with np.load(folder / "fashion_mnist_30k_10k.npz") as data:
-        x, y = (
-            torch.tensor(np.concatenate([data[f"{k}_train"][:9000], data[f"{k}_test"]]))
-            for k in "xy"
-        )
-    x, y = x[:, None].float() / 255, y.long()
-    cuts = [slice(0, 6000), slice(9000, 9000 + AUXILIARY), slice(10000, 19000)]
-    train, aux, held = (Images(x[c], y[c]) for c in cuts)
-    return train, aux, held
+    train, test = images("Fashion-MNIST")
+    return train[:6000], test[:AUXILIARY], test[1000:]
 
 
-def trained(kind: str, data: Images) -> nn.Module:
+def network(kind: str, data: Images) -> nn.Module:
+    """Return a net that is trained on the data."""
     torch.manual_seed(0)
-    model = NETS[kind]((1, 28, 28), 10)
-    rng = torch.Generator().manual_seed(0)
-    optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
-    for _ in range(STEPS):
-        rows = torch.randint(len(data.x), (64,), generator=rng)
-        optimizer.zero_grad()
-        F.cross_entropy(model(data.x[rows]), data.y[rows]).backward()
-        optimizer.step()
-    return model.train()
-
-
-def update(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """New minus old parameters after a step, in float32 as clients do."""
-    local = deepcopy(model)
-    optimizer = torch.optim.SGD(local.parameters(), LR)
-    optimizer.zero_grad()
-    F.cross_entropy(local(x), y).backward()
-    optimizer.step()
-    old = dict(model.named_parameters())
-    return {n: p.detach() - old[n].detach() for n, p in local.named_parameters()}
+    model = NETS[kind](data.shape, CLASSES)
+    rows = draws(len(data), 64, STEPS, torch.Generator().manual_seed(0))
+    return trained(model, data, rows, lr=0.05, momentum=0.9)
 
 
 def cosine(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
+    """Of two updates, below the last layer."""
     left, right = (torch.cat([v.flatten() for v in list(u.values())[:-2]]) for u in (a, b))
     return float(F.cosine_similarity(left, right, dim=0).nan_to_num())
 
@@ -114,64 +85,60 @@ def scored(
 
 
 def squared(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared differences `[len(a), len(b)]`."""
     return torch.stack([(b.flatten(1) - r.flatten()).square().mean(1) for r in a])
 
 
 def one(kind: str, model: nn.Module, aux: Images, held: Images, mode: str, size: int, seed: int,
         plain: bool) -> dict[str, Any]:  # fmt: skip
+    """Fish in one batch of the held images; if `plain`, also attack the honest update."""
     rng = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(held.x), generator=rng)
+    order = torch.randperm(len(held), generator=rng)
     if mode == "lone":
         own, others = order[held.y[order] == LONE], order[held.y[order] != LONE]
         order = torch.cat([own[:1], others])
-    x, y, strangers = held.x[order[:size]], held.y[order[:size]], held.x[order[size:]]
-    common: dict[str, Any] = {
-        "observer": Observer.MALICIOUS_SERVER,
-        "job": JobFacts(
-            input_shape=(1, 28, 28), classes=10, value_range=(0.0, 1.0), clients=8, cohort=8,
-            local_steps=1, lr=LR,
-        ),
-        "loss": F.cross_entropy,
-        "facts": (BatchSize(size), AuxiliaryData(aux.x, aux.y)),
-        "round": 0,
-    }  # fmt: skip
+    batch, strangers = held[order[:size]], held.x[order[size:]]
+    facts = BatchSize(size), AuxiliaryData(aux.x, aux.y)
+    common = server(aux.shape, *facts, lr=LR, observer=Observer.MALICIOUS_SERVER)
     attack = Fishing() if mode == "feature" else Fishing(mode="class", target=LONE)
     start = time.process_time()
     bait = attack.act(ServerKnowledge(model=model, cohort=(0,), **common), rng).models[0]
     moved = time.process_time() - start
-    fished, honest = update(bait, x, y), update(model, x, y)
+    fished, honest = (stepped_update(m, [batch], LR) for m in (bait, model))
     view = UpdateView(client=0, model=bait, update=fished, **common)
     layer = last_layer(view)
     target = bait_class(bait, layer)
-    weights = (bait(x).softmax(1)[:, target] - (y == target).float()).detach().abs()
-    top = slice(int(weights.argmax()), int(weights.argmax()) + 1)
-    caught = x[weights >= min(HEARD, float(weights.max()))]
-    start = time.process_time()
-    claim = attack(view, rng)
+    weights = (bait(batch.x).softmax(1)[:, target] - (batch.y == target).float()).detach().abs()
+    top = batch[weights.argmax()[None]]
+    caught = batch.x[weights >= min(HEARD, float(weights.max()))]
+    claim, seconds = attacked(attack, view, rng)
     found = {
-        "before": cosine(honest, update(model, x[top], y[top])),
-        "after": cosine(fished, update(bait, x[top], y[top])),
+        "before": cosine(honest, stepped_update(model, [top], LR)),
+        "after": cosine(fished, stepped_update(bait, [top], LR)),
         "share": float(weights.max() / weights.sum().clamp_min(1e-30)),
         "act": moved,
-        "seconds": time.process_time() - start,
+        "seconds": seconds,
         "solved": claim.solved,
-        **scored(claim, x, caught, strangers),
+        **scored(claim, batch.x, caught, strangers),
     }
     if plain:
-        start = time.process_time()
         other = UpdateView(client=0, model=model, update=honest, **common)
         inversion = FullyConnected() if kind == "mlp" else InvertingGradients()
-        result = scored(inversion(other, rng), x, caught, strangers)
+        claim, found["plain seconds"] = attacked(inversion, other, rng)
+        result = scored(claim, batch.x, caught, strangers)
         found |= {f"plain {k}": result[k] for k in ("psnr", "exact", "identified")}
-        found["plain seconds"] = time.process_time() - start
     return found
 
 
 def row(kind: str, mode: str, size: int, runs: list[dict[str, Any]]) -> str:
+    """Return the table's line for the runs of one cell."""
+
     def mid(key: str) -> float:
+        """Return the median over the runs that have the key."""
         return median(r[key] for r in runs if key in r)
 
     def mean(key: str) -> float:
+        """Return the mean over the runs that have the key."""
         values = [r[key] for r in runs if key in r]
         return sum(values) / len(values)
 
@@ -187,17 +154,20 @@ def row(kind: str, mode: str, size: int, runs: list[dict[str, Any]]) -> str:
                   f"{mid('plain psnr'):.1f}", f"{mid('plain seconds'):.1f}"]  # fmt: skip
     else:
         cells += ["not run"] * 4
-    return "| " + " | ".join(cells) + " |"
+    return line(cells)
 
 
-HEADER = """| net | mode | batch | batches | cosine before | after | one record > 90 % | \
-batches with a record identified | identified a batch | exact a batch | best PSNR | solved | \
-wrongly solved | CPU s | plain: identified a batch | exact | best PSNR | CPU s |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"""
+HEADER = head(
+    "net", "mode", "batch", "batches", "cosine before", "after", "one record > 90 %",
+    "batches with a record identified", "identified a batch", "exact a batch", "best PSNR",
+    "solved", "wrongly solved", "CPU s", "plain: identified a batch", "exact", "best PSNR",
+    "CPU s",
+)  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Print the table, line by line."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--only", default="", help="nets whose name has this")
     parser.add_argument("--out", type=Path, help="append the table's rows to this file")
     arguments = parser.parse_args()
@@ -205,18 +175,18 @@ def main() -> None:
     train, aux, held = fashion()
     print(HEADER, flush=True)
     for kind in (k for k in NETS if arguments.only in k):
-        model = trained(kind, train)
+        model = network(kind, train)
         for mode in ("lone", "feature"):
             for size in (64, 256):
                 runs = [
                     one(kind, model, aux, held, mode, size, seed, seed < PLAIN[kind] and size < 256)
                     for seed in range(SEEDS[kind])
                 ]
-                line = row(kind, mode, size, runs)
-                print(line, flush=True)
+                shown = row(kind, mode, size, runs)
+                print(shown, flush=True)
                 if arguments.out:
                     with arguments.out.open("a") as file:
-                        file.write(line + "\n")
+                        file.write(shown + "\n")
 
 
 if __name__ == "__main__":

@@ -15,25 +15,21 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import cifar10
 import numpy as np
 import torch
 import torch.nn.functional as F
+from image_sets import CLASSES, SETS, images
+from result_tables import head, line
 from torch import Tensor, nn
+from trained_nets import draws, trained
+from victims import attacked, server, stepped_update
 
 from seepage.attacks.inversion.active.imprint import Imprint
 from seepage.attacks.inversion.active.trap_weights import TrapWeights
 from seepage.attacks.inversion.exact.fully_connected import FullyConnected
 from seepage.core.claims import Reconstruction
 from seepage.core.threat import Observer
-from seepage.core.views import (
-    AggregateView,
-    AuxiliaryData,
-    BatchSize,
-    JobFacts,
-    ServerKnowledge,
-    UpdateView,
-)
+from seepage.core.views import AggregateView, AuxiliaryData, BatchSize, ServerKnowledge, UpdateView
 from seepage.metrics.matching import match
 from seepage.metrics.reconstruction import psnr
 from seepage.models import api as models
@@ -43,33 +39,18 @@ AUXILIARY, TRAINING, VICTIMS = slice(0, 1000), slice(1000, 4000), slice(4000, 10
 
 
 @cache
-def images(name: str) -> tuple[Tensor, Tensor]:
-    if name == "CIFAR-10":
-        pixels, labels = cifar10.load()
-    else:
-        path = cifar10.folder() / "images" / "fashion_mnist" / "fashion_mnist_30k_10k.npz"
-        with np.load(path) as arrays:
-            pixels, labels = arrays["x_train"][:10_000, None] / np.float32(255), arrays["y_train"]
-    return torch.tensor(pixels), torch.tensor(labels[:10_000]).long()
-
-
-@cache
 def model(data: str, name: str, steps: int, **settings: Any) -> nn.Module:
     """A model after `steps` of SGD with momentum, in training mode."""
-    x, y = images(data)
+    known = images(data)[0][TRAINING]
     rng = torch.Generator().manual_seed(1)
-    built = models.build(name, settings, input_shape=tuple(x.shape[1:]), classes=10, rng=rng)
-    optimizer = torch.optim.SGD(built.train().parameters(), 0.02, momentum=0.9)
-    for _ in range(steps):
-        batch = torch.randint(TRAINING.start, TRAINING.stop, (32,), generator=rng)
-        optimizer.zero_grad()
-        F.cross_entropy(built(x[batch]), y[batch]).backward()
-        optimizer.step()
-    return built
+    built = models.build(name, settings, input_shape=known.shape, classes=CLASSES, rng=rng)
+    return trained(built, known, draws(len(known), 32, steps, rng), lr=0.02, momentum=0.9)
 
 
 @dataclass(frozen=True)
 class Result:
+    """A claim, the PSNR of each record in it, which records were alone, and CPU seconds."""
+
     claim: Reconstruction
     quality: Tensor
     alone: Tensor
@@ -77,58 +58,51 @@ class Result:
 
 
 def trial(
-    attack: Any, data: str, honest: nn.Module, batch: int, seed: int, *, clients=1, steps=1
+    attack: Any,
+    data: str,
+    honest: nn.Module,
+    batch: int,
+    seed: int,
+    *,
+    clients: int = 1,
+    steps: int = 1,
 ) -> Result:
     """One round under the attack's move, the claim, and the truth that it is held against."""
-    x, y = images(data)
-    facts = (BatchSize(batch), AuxiliaryData(x[AUXILIARY], y[AUXILIARY]))
-    job = JobFacts(
-        input_shape=tuple(x.shape[1:]),
-        classes=10,
-        value_range=(0.0, 1.0),
-        clients=clients,
-        cohort=clients,
-        local_steps=steps,
+    known = images(data)[0]
+    held = known[AUXILIARY]
+    facts = BatchSize(batch), AuxiliaryData(held.x, held.y)
+    common = server(
+        held.shape,
+        *facts,
         lr=LR,
+        clients=clients,
+        steps=steps,
+        observer=Observer.MALICIOUS_SERVER,
     )
-    server = {"observer": Observer.MALICIOUS_SERVER, "job": job, "loss": F.cross_entropy}
-    server |= {"facts": facts, "round": 0}
     rng = torch.Generator().manual_seed(seed)
     picked = VICTIMS.start + torch.randperm(VICTIMS.stop - VICTIMS.start, generator=rng)
     picked = picked[: batch * clients * steps]
     start = time.process_time()
     sent = honest
     if hasattr(attack, "act"):
-        knowledge = ServerKnowledge(model=honest, cohort=tuple(range(clients)), **server)
+        knowledge = ServerKnowledge(model=honest, cohort=tuple(range(clients)), **common)
         sent = attack.act(knowledge, rng).models[0]
     seconds = time.process_time() - start
-    updates = [update(sent, x[own], y[own], batch) for own in picked.split(batch * steps)]
+    updates = [
+        stepped_update(sent, [known[rows] for rows in own.split(batch)], LR, fused=False)
+        for own in picked.split(batch * steps)
+    ]
     if clients == 1:
-        view: Any = UpdateView(client=0, model=sent, update=updates[0], **server)
+        view: Any = UpdateView(client=0, model=sent, update=updates[0], **common)
     else:
-        mean = {n: sum(u[n] for u in updates) / clients for n in updates[0]}
-        view = AggregateView(contributors=clients, model=sent, aggregate=mean, **server)
-    start = time.process_time()
-    claim = attack(view, rng)
-    seconds += time.process_time() - start
+        mean: dict[str, Any] = {n: sum(u[n] for u in updates) / clients for n in updates[0]}
+        view = AggregateView(contributors=clients, model=sent, aggregate=mean, **common)
+    claim, inverting = attacked(attack, view, rng)
+    x = known.x[picked]
     quality = torch.zeros(len(picked), dtype=torch.float64)
-    for i, j in match(claim.inputs, x[picked]):
-        quality[j] = psnr(claim.inputs[i : i + 1], x[picked[j : j + 1]])[0]
-    return Result(claim, quality, alone(sent, x[picked]), seconds)
-
-
-def update(sent: nn.Module, x: Tensor, y: Tensor, batch: int) -> dict[str, Tensor]:
-    old = {n: p.detach().clone() for n, p in sent.named_parameters()}
-    kept = {n: v.clone() for n, v in sent.state_dict().items()}
-    for inputs, targets in zip(x.split(batch), y.split(batch), strict=True):
-        loss = F.cross_entropy(sent(inputs), targets)
-        slopes = torch.autograd.grad(loss, list(sent.parameters()))
-        with torch.no_grad():
-            for parameter, slope in zip(sent.parameters(), slopes, strict=True):
-                parameter -= LR * slope
-    moved = {n: p.detach() - old[n] for n, p in sent.named_parameters()}
-    sent.load_state_dict(kept)
-    return moved
+    for i, j in match(claim.inputs, x):
+        quality[j] = psnr(claim.inputs[i : i + 1], x[j : j + 1])[0]
+    return Result(claim, quality, alone(sent, x), seconds + inverting)
 
 
 def alone(sent: nn.Module, x: Tensor) -> Tensor:
@@ -157,6 +131,7 @@ def expected(bins: int, measurements: int, records: int) -> float:
 
 
 def row(label: str, attack: Any, bins: int, results: list[Result]) -> str:
+    """Return a line of a table of imprints."""
     quality, single = (torch.cat([getattr(r, n) for r in results]) for n in ("quality", "alone"))
     back, n = quality >= BACK, len(results)
     records = len(quality) // n
@@ -173,13 +148,13 @@ def row(label: str, attack: Any, bins: int, results: list[Result]) -> str:
         f"{right}/{sum(r.claim.solved for r in results)}",
         f"{np.median([r.seconds for r in results]):.2f}",
     ]
-    return "| " + " | ".join(cells) + " |"
+    return line(cells)
 
 
-HEAD = (
-    "| job | alone, expected | alone, counted | alone and back | colliding and back | back, all "
-    "| returned, not an image | solved, rightly | CPU s |\n" + "|---" * 9 + "|"
-)
+HEAD = head(
+    "job", "alone, expected", "alone, counted", "alone and back", "colliding and back",
+    "back, all", "returned, not an image", "solved, rightly", "CPU s",
+)  # fmt: skip
 
 
 INTRODUCTION = """# Imprint and trap weights
@@ -193,7 +168,8 @@ keeps the attack from proving single records, so mixtures are returned as unprov
 
 
 def jobs() -> Iterator[tuple[str, str, nn.Module]]:
-    for data in ("Fashion-MNIST", "CIFAR-10"):
+    """Yield a name, the data and the honest model of each job."""
+    for data in SETS:
         yield f"{data}, MLP 128, fresh", data, model(data, "mlp", 0)
         yield f"{data}, MLP 128, trained", data, model(data, "mlp", 1500)
         yield f"{data}, LeNet, trained", data, model(data, "lenet", 600)
@@ -201,6 +177,7 @@ def jobs() -> Iterator[tuple[str, str, nn.Module]]:
 
 
 def imprints() -> None:
+    """Print the paper's imprint, and three measurements, on single updates."""
     for bins, batch in ((64, 16), (256, 64)):
         for measurements, variant in ((1, "linear"), (1, "sparse"), (3, "linear"), (3, "sparse")):
             attack = Imprint(bins=bins, measurements=measurements, variant=variant)
@@ -212,9 +189,10 @@ def imprints() -> None:
 
 
 def beyond() -> None:
+    """Print fuller bins, secure sums, several local steps and altered weights."""
     attack = Imprint()
     print(f"\n### Fuller bins: 256, three measurements, sparse\n\n{HEAD}")
-    for data in ("Fashion-MNIST", "CIFAR-10"):
+    for data in SETS:
         for name, settings in (("mlp", {}), ("convnet", {"width": 8})):
             honest = model(data, name, 300, **settings)
             for batch in (96, 128, 160, 192):
@@ -228,7 +206,7 @@ def beyond() -> None:
             print(row(f"{label}, {what}", attack, 256, results), flush=True)
     print(f"\n### Weights alone, no layer inserted: MLP of width 128, trained\n\n{HEAD}")
     attack = Imprint(insert=False)
-    for data in ("Fashion-MNIST", "CIFAR-10"):
+    for data in SETS:
         for batch in (8, 16, 32, 64):
             honest = model(data, "mlp", 1500)
             results = [trial(attack, data, honest, batch, s) for s in SEEDS]
@@ -236,14 +214,14 @@ def beyond() -> None:
 
 
 def traps() -> None:
+    """Print trap weights beside a passive attack."""
     attacks = {
         "untouched model, passive": FullyConnected(largest_search=0, refits=0),
         "trap weights, the paper's": TrapWeights(subtract=False),
         "trap weights, subtracting": TrapWeights(),
     }
-    print(f"\n### Trap weights on an MLP, three draws\n\n| job | {' | '.join(attacks)} |")
-    print("|---" * (1 + len(attacks)) + "|")
-    for data in ("Fashion-MNIST", "CIFAR-10"):
+    print(f"\n### Trap weights on an MLP, three draws\n\n{head('job', *attacks)}")
+    for data in SETS:
         for stage, steps in (("fresh", 0), ("trained", 1500)):
             for width in (256, 1024):
                 honest = model(data, "mlp", steps, width=width)
@@ -254,7 +232,7 @@ def traps() -> None:
                         back = torch.cat([r.quality for r in results]) >= BACK
                         seconds = np.median([r.seconds for r in results])
                         cells.append(f"{float(back.double().mean()):.2f} ({seconds:.2f} s)")
-                    print("| " + " | ".join(cells) + " |", flush=True)
+                    print(line(cells), flush=True)
 
 
 if __name__ == "__main__":

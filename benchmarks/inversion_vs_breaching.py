@@ -14,7 +14,6 @@ skipped, unless the code of the attacks has changed since.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from itertools import zip_longest
@@ -22,6 +21,7 @@ from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any
 
+import cifar10
 import torch
 from breaching_race.cases import ANALYTIC, CONTESTS, DEVELOPMENT, Case, Contest, case
 from breaching_race.peer import HOW_TO, Peer, PeerError
@@ -42,6 +42,7 @@ from breaching_race.variants import Variant, variants
 
 
 def main() -> None:
+    """Race what is not recorded yet, and print the table."""
     arguments = parsed()
     torch.set_num_threads(1)
     records = Records(arguments.out)
@@ -62,15 +63,14 @@ def main() -> None:
 
 
 def parsed() -> argparse.Namespace:
+    """Return what the command line says."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=HOW_TO, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    default = Path(__file__).parents[2] / "shared" / "data"
-    data = Path(os.environ.get("SEEPAGE_DATA", default))
     add("--peer-python", type=Path, help="the Python of an environment with breaching")
     add("--out", type=Path, default=Path("inversion_race.jsonl"), help="results, one case a line")
-    add("--data", type=Path, default=data, help="the data folder; default SEEPAGE_DATA")
+    add("--data", type=Path, default=cifar10.folder(), help="the data folder; default SEEPAGE_DATA")
     add("--images", type=int, default=5, help="cases a contest")
     add("--quick", action="store_true", help="one case a contest, and one for development")
     add("--restarts", type=int, default=1, help="restarts, of both")
@@ -89,6 +89,7 @@ def race(contest: Contest, peer: Peer, records: Records, arguments: argparse.Nam
     numbers = range(1 if arguments.quick else arguments.images)
 
     def made(number: int) -> Case:
+        """Return a case of the contest."""
         return case(contest, number, arguments.data, arguments.train)
 
     tuning = records.recorded(

@@ -11,7 +11,6 @@ Each attack on each update is one line of the log, so that the same command resu
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -21,20 +20,19 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from image_sets import CLASSES, Images, images
+from result_tables import head, interval, line, record, recorded
 from torch import Tensor, nn
+from trained_nets import epochs, trained
+from victims import attacked, gradient_update, matched, server
 
 from seepage.attacks.inversion.learned.learning_to_invert import LearningToInvert
 from seepage.attacks.inversion.optimized.inverting_gradients import InvertingGradients
 from seepage.core.claims import Reconstruction
 from seepage.core.defense import Defense
-from seepage.core.intervals import bootstrap
-from seepage.core.threat import Observer
-from seepage.core.views import AuxiliaryData, BatchSize, JobFacts, UpdateView
-from seepage.data.files import data_folder
+from seepage.core.views import AuxiliaryData, BatchSize, UpdateView
 from seepage.defenses.local_dp import LocalDP
 from seepage.defenses.top_k import TopK
-from seepage.metrics.matching import match
 from seepage.metrics.reconstruction import identified, mse
 from seepage.models.api import build
 
@@ -56,86 +54,67 @@ KEYS = ("model", "stage", "batch", "defense", "update", "attack")
 
 
 @cache
-def fashion() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return training images and labels, and shuffled test images and labels, in 0..1."""
-    with np.load(data_folder() / "images/fashion_mnist/fashion_mnist_30k_10k.npz") as file:
-        x, y, u, v = (file[name] for name in ("x_train", "y_train", "x_test", "y_test"))
-    order = np.random.default_rng(SEED).permutation(len(v))
-    scaled = [torch.tensor(a, dtype=torch.float32)[:, None] / 255 for a in (x, u[order])]
-    labels = [torch.tensor(a.astype("int64")) for a in (y, v[order])]
-    return scaled[0], labels[0], scaled[1], labels[1]
+def fashion() -> tuple[Images, Images]:
+    """Return the training images, and the shuffled test images."""
+    train, test = images("Fashion-MNIST")
+    return train, test[torch.from_numpy(np.random.default_rng(SEED).permutation(len(test)))]
 
 
 @cache
 def model_at(name: str, stage: str) -> nn.Module:
     """Return a fresh net, or one after 3 epochs of SGD on 8,000 records that nobody attacks."""
     rng = torch.Generator().manual_seed(SEED)
-    model = build(name, MODELS[name], input_shape=(1, 28, 28), classes=10, rng=rng)
-    if stage == "fresh":
-        return model
-    x, y = (part[10_000:18_000] for part in fashion()[:2])
-    optimizer = torch.optim.SGD(model.parameters(), LR)
-    for _ in range(3):
-        for batch in torch.randperm(len(x), generator=rng).split(32):
-            optimizer.zero_grad()
-            F.cross_entropy(model(x[batch]), y[batch]).backward()
-            optimizer.step()
-    return model
+    known = fashion()[0][10_000:18_000]
+    model = build(name, MODELS[name], input_shape=known.shape, classes=CLASSES, rng=rng)
+    passes = 0 if stage == "fresh" else 3
+    return trained(model, known, epochs(len(known), 32, passes, rng), lr=LR)
 
 
 def view_of(model: nn.Module, rows: Tensor, defense: Defense | None, seed: int) -> UpdateView:
     """Return the honest server's view of one step on these test records."""
-    x, y, u, v = fashion()
-    parameters = dict(model.named_parameters())
-    loss = F.cross_entropy(model(u[rows]), v[rows])
-    slopes = torch.autograd.grad(loss, list(parameters.values()))
-    update = {n: -LR * s for n, s in zip(parameters, slopes, strict=True)}
+    train, test = fashion()
+    held = train[:AUXILIARY]
+    update = gradient_update(model, test[rows], LR)
     if defense is not None:
         update = dict(defense.protect_update(update, torch.Generator().manual_seed(seed)))
+    facts = BatchSize(len(rows)), AuxiliaryData(held.x, held.y)
     return UpdateView(
-        observer=Observer.HONEST_SERVER,
-        job=JobFacts(
-            input_shape=(1, 28, 28),
-            classes=10,
-            value_range=(0.0, 1.0),
-            clients=1,
-            cohort=1,
-            local_steps=1,
-            lr=LR,
-        ),
-        loss=F.cross_entropy,
         defenses=() if defense is None else (defense.card,),
-        facts=(BatchSize(len(rows)), AuxiliaryData(x[:AUXILIARY], y[:AUXILIARY])),
-        round=0,
         client=0,
         model=model,
         update=update,
+        **server(held.shape, *facts, lr=LR, clients=1),
     )
 
 
-def claim_of(attack: str, view: UpdateView, labels: Tensor) -> Reconstruction:
-    rng = torch.Generator().manual_seed(SEED)
-    if attack == "inverting-gradients":
-        return InvertingGradients()(view, rng)
-    if attack == "class mean":
-        x, y = (part[:AUXILIARY] for part in fashion()[:2])
-        return Reconstruction(inputs=torch.stack([x[y == c].mean(0) for c in labels]))
-    return LearningToInvert(adaptive=attack == "learning-to-invert")(view, rng)
+def attack_of(name: str, labels: Tensor) -> Any:
+    """Return an attack by the name that it has here; the class mean is told the labels."""
+
+    def class_mean(*_: Any) -> Reconstruction:
+        """Claim the mean auxiliary record of each label."""
+        held = fashion()[0][:AUXILIARY]
+        return Reconstruction(inputs=torch.stack([held.x[held.y == c].mean(0) for c in labels]))
+
+    if name == "class mean":
+        return class_mean
+    if name == "inverting-gradients":
+        return InvertingGradients()
+    return LearningToInvert(adaptive=name == "learning-to-invert")
 
 
 def measured(attack: str, view: UpdateView, rows: Tensor, null: Tensor) -> dict[str, Any]:
-    u, v = fashion()[2:]
-    started = time.process_time()
-    claim = claim_of(attack, view, v[rows])
-    seconds = time.process_time() - started
-    rivals = u[-CANDIDATES + len(rows) :]
-    mine, true = (list(column) for column in zip(*match(claim.inputs, u[rows]), strict=True))
+    """Attack the update of some test records and return what came of it."""
+    test = fashion()[1]
+    own, strangers = test[rows], test.x[null]
+    rng = torch.Generator().manual_seed(SEED)
+    claim, seconds = attacked(attack_of(attack, own.y), view, rng)
+    rivals = test.x[-CANDIDATES + len(rows) :]
     told = [] if claim.labels is None else sorted(claim.labels.tolist())
     return {
-        "rate": float(identified(claim.inputs, u[rows], rivals).float().mean()),
-        "null": float(identified(claim.inputs, u[null], rivals).float().mean()),
-        "mse": float(mse(claim.inputs[mine], u[rows][true]).mean()),
-        "labels": told == sorted(v[rows].tolist()),
+        "rate": float(identified(claim.inputs, own.x, rivals).float().mean()),
+        "null": float(identified(claim.inputs, strangers, rivals).float().mean()),
+        "mse": float(mse(*matched(claim.inputs, own.x)).mean()),
+        "labels": told == sorted(own.y.tolist()),
         "solved": claim.solved,
         "seconds": seconds,
         "explanation": claim.explanation,
@@ -143,7 +122,8 @@ def measured(attack: str, view: UpdateView, rows: Tensor, null: Tensor) -> dict[
 
 
 def run(log: Path, options: argparse.Namespace) -> None:
-    done = {tuple(row[key] for key in KEYS) for row in rows_of(log)}
+    """Run what is not in the log yet."""
+    done = {tuple(row[key] for key in KEYS) for row in recorded(log)}
     deadline = time.monotonic() + options.seconds
     for batch, updates, rare in ((1, options.updates, 10), (4, options.updates // 5, 4)):
         for model, stage, (name, defense) in product(options.models, STAGES, DEFENSES.items()):
@@ -161,32 +141,16 @@ def run(log: Path, options: argparse.Namespace) -> None:
                         continue
                     view = view_of(model_at(model, stage), rows, defense, update)
                     row = measured(attack, view, rows, null)
-                    with log.open("a") as file:
-                        named = dict(zip(KEYS, key, strict=True))
-                        file.write(json.dumps({**named, **row}) + "\n")
-
-
-def rows_of(log: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-
-
-def interval(values: list[float]) -> str:
-    """Return a mean with its bootstrap interval over updates."""
-    found = bootstrap(
-        lambda draws: draws.mean(1), [np.array(values)], np.random.default_rng(0), resamples=4000
-    )
-    low, high = found.interval()
-    return f"{found.value:.2f} [{low:.2f}, {high:.2f}]"
+                    record(log, {**dict(zip(KEYS, key, strict=True)), **row})
 
 
 def table(log: Path) -> Iterator[str]:
     """Yield the lines of the table: a row for each cell and attack."""
-    found = rows_of(log)
-    yield (
-        "| batch | model | stage | defense | attack | n | identification rate | null | MSE "
-        "| labels right | solved (of these right) | CPU seconds, first / median |"
-    )
-    yield "|" + "---|" * 12
+    found = recorded(log)
+    yield head(
+        "batch", "model", "stage", "defense", "attack", "n", "identification rate", "null", "MSE",
+        "labels right", "solved (of these right)", "CPU seconds, first / median",
+    )  # fmt: skip
     cells = dict.fromkeys(
         (r["batch"], r["model"], r["stage"], r["defense"], r["attack"]) for r in found
     )
@@ -198,26 +162,23 @@ def table(log: Path) -> Iterator[str]:
         ]
         solved = [r for r in own if r["solved"]]
         seconds = [r["seconds"] for r in own]
-        yield (
-            "| "
-            + " | ".join(
-                [
-                    *map(str, cell),
-                    str(len(own)),
-                    interval([r["rate"] for r in own]),
-                    f"{np.mean([r['null'] for r in own]):.3f}",
-                    f"{np.mean([r['mse'] for r in own]):.4f}",
-                    f"{np.mean([r['labels'] for r in own]):.2f}",
-                    f"{len(solved)} ({sum(r['rate'] == 1 for r in solved)})",
-                    f"{seconds[0]:.1f} / {np.median(seconds):.2f}",
-                ]
-            )
-            + " |"
+        yield line(
+            [
+                *cell,
+                len(own),
+                interval([r["rate"] for r in own]),
+                f"{np.mean([r['null'] for r in own]):.3f}",
+                f"{np.mean([r['mse'] for r in own]):.4f}",
+                f"{np.mean([r['labels'] for r in own]):.2f}",
+                f"{len(solved)} ({sum(r['rate'] == 1 for r in solved)})",
+                f"{seconds[0]:.1f} / {np.median(seconds):.2f}",
+            ]
         )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Run what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--models", nargs="*", default=list(MODELS))
     parser.add_argument("--updates", type=int, default=20, help="at batch 1; a fifth at batch 4")

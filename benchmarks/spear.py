@@ -10,42 +10,27 @@ large batches, as the share of records identified among 1,000 candidates.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import cifar10
-import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from image_sets import SETS, Images, images
+from result_tables import head, line
+from torch import nn
+from trained_nets import draws, trained
+from victims import attacked, gradient_update, matched, server
 
 from seepage.attacks.inversion.exact.fully_connected import FullyConnected
 from seepage.attacks.inversion.exact.ica import ICA
 from seepage.attacks.inversion.exact.spear import Spear
 from seepage.core.claims import Reconstruction
-from seepage.core.threat import Observer
-from seepage.core.views import BatchSize, JobFacts, UpdateView
-from seepage.metrics.matching import match
+from seepage.core.views import BatchSize, UpdateView
 from seepage.metrics.reconstruction import identified, psnr
 
 LR, EXACT, CANDIDATES = 0.1, 60.0, 1000
 VICTIMS, GALLERY, TRAINING = slice(0, 4000), slice(4000, 5000), slice(5000, 10_000)
-DATA = ("Fashion-MNIST", "CIFAR-10")
 STAGES = ("fresh", "trained")
-
-
-@cache
-def images(name: str) -> tuple[Tensor, Tensor]:
-    if name == "CIFAR-10":
-        pixels, labels = cifar10.load()
-    else:
-        path = cifar10.folder() / "images" / "fashion_mnist" / "fashion_mnist_30k_10k.npz"
-        with np.load(path) as arrays:
-            pixels = arrays["x_train"][:10_000, None] / np.float32(255)
-            labels = arrays["y_train"][:10_000]
-    return torch.tensor(pixels), torch.tensor(labels).long()
 
 
 @cache
@@ -53,136 +38,110 @@ def model(
     data: str, width: int, depth: int, stage: str, act: type[nn.Module] = nn.ReLU
 ) -> nn.Module:
     """An MLP of `depth` hidden layers, if trained by 300 steps of batch 32."""
-    x, y = images(data)
+    known = images(data)[0][TRAINING]
     torch.manual_seed(0)
     layers: list[nn.Module] = [nn.Flatten()]
-    size = x[0].numel()
+    size = known.x[0].numel()
     for _ in range(depth):
         layers += [nn.Linear(size, width), act()]
         size = width
     net = nn.Sequential(*layers, nn.Linear(size, 10))
-    optimizer, rng = torch.optim.SGD(net.parameters(), LR), torch.Generator().manual_seed(0)
-    for _ in range(300 if stage == "trained" else 0):
-        chosen = torch.randint(TRAINING.start, TRAINING.stop, (32,), generator=rng)
-        optimizer.zero_grad()
-        F.cross_entropy(net(x[chosen]), y[chosen]).backward()
-        optimizer.step()
-    return net
+    steps, rng = 300 if stage == "trained" else 0, torch.Generator().manual_seed(0)
+    return trained(net, known, draws(len(known), 32, steps, rng), lr=LR)
 
 
-def victims(data: str, size: int, seed: int) -> tuple[Tensor, Tensor]:
-    x, y = images(data)
+def victims(data: str, size: int, seed: int) -> Images:
+    """Return a batch of those that neither training nor gallery shares."""
     chosen = torch.randperm(VICTIMS.stop, generator=torch.Generator().manual_seed(seed))[:size]
-    return x[chosen], y[chosen]
+    return images(data)[0][chosen]
 
 
-def view_of(net: nn.Module, x: Tensor, y: Tensor) -> UpdateView:
-    slopes = torch.autograd.grad(F.cross_entropy(net(x), y), list(net.parameters()))
-    named = zip((name for name, _ in net.named_parameters()), slopes, strict=True)
-    job = JobFacts(
-        input_shape=tuple(x.shape[1:]),
-        classes=10,
-        value_range=(0.0, 1.0),
-        clients=8,
-        cohort=8,
-        local_steps=1,
-        lr=LR,
-    )
-    return UpdateView(
-        observer=Observer.HONEST_SERVER,
-        job=job,
-        loss=F.cross_entropy,
-        facts=(BatchSize(len(x)),),
-        round=0,
-        client=0,
-        model=net,
-        update={name: -LR * slope for name, slope in named},
-    )
+def inverted(attack: Any, net: nn.Module, batch: Images) -> tuple[Reconstruction, float]:
+    """Return the claim on a batch's gradient, and the CPU seconds that it took."""
+    common = server(batch.shape, BatchSize(len(batch)), lr=LR)
+    view = UpdateView(client=0, model=net, update=gradient_update(net, batch, LR), **common)
+    return attacked(attack, view, torch.Generator().manual_seed(0))
 
 
-def attacked(attack: Any, net: nn.Module, x: Tensor, y: Tensor) -> tuple[Reconstruction, float]:
-    """Return the claim and the CPU seconds that it took."""
-    view = view_of(net, x, y)
-    begun = time.process_time()
-    claim = attack(view, torch.Generator().manual_seed(0))
-    return claim, time.process_time() - begun
-
-
-def worst(claim: Reconstruction, x: Tensor) -> float:
+def worst(claim: Reconstruction, batch: Images) -> float:
     """Return the least PSNR over the batch; 0 where an image did not come back."""
-    pairs = match(claim.inputs, x)
-    if len(pairs) < len(x):
-        return 0.0
-    i, j = (list(column) for column in zip(*pairs, strict=True))
-    return float(psnr(claim.inputs[i], x[j]).min())
+    mine, true = matched(claim.inputs, batch.x)
+    return float(psnr(mine, true).min()) if len(true) == len(batch) else 0.0
 
 
 def verdict(claim: Reconstruction, least: float) -> str:
+    """Return what the attack said, in bold where it is wrong."""
     if claim.solved:
         return "solved" if least >= EXACT else "**wrong**"
     return "refused" if not len(claim.inputs) else "not claimed"
 
 
 def exact_rows(sizes: list[int], seeds: int) -> Iterator[str]:
-    yield "| data | width | hidden | stage | batch | exact | solved | PSNR, least | CPU s, most |"
-    yield "|---|---|---|---|---|---|---|---|---|"
-    for data in DATA:
+    """Yield the table of whole batches."""
+    yield head(
+        "data", "width", "hidden", "stage", "batch", "exact", "solved", "PSNR, least",
+        "CPU s, most",
+    )  # fmt: skip
+    for data in SETS:
         for width, depth in ((512, 1), (1024, 1), (512, 2)):
             for stage in STAGES:
                 for size in sizes:
                     least, solved, seconds = [], 0, []
                     for seed in range(seeds):
-                        x, y = victims(data, size, seed)
-                        claim, cpu = attacked(Spear(), model(data, width, depth, stage), x, y)
-                        least.append(worst(claim, x))
+                        batch = victims(data, size, seed)
+                        claim, cpu = inverted(Spear(), model(data, width, depth, stage), batch)
+                        least.append(worst(claim, batch))
                         solved += claim.solved
                         seconds.append(cpu)
                     exact = sum(value >= EXACT for value in least)
-                    yield (
-                        f"| {data} | {width} | {depth} | {stage} | {size} | {exact}/{seeds} "
-                        f"| {solved}/{seeds} | {min(least):.0f} | {max(seconds):.1f} |"
-                    )
+                    cells = data, width, depth, stage, size, f"{exact}/{seeds}"
+                    figures = f"{solved}/{seeds}", f"{min(least):.0f}", f"{max(seconds):.1f}"
+                    yield line([*cells, *figures])
 
 
-def hard_cases(data: str, seed: int) -> Iterator[tuple[str, int, Tensor, Tensor]]:
-    x, y = victims(data, 8, seed)
-    yield "8 images, width 256", 256, x, y
+def hard_cases(data: str, seed: int) -> Iterator[tuple[str, int, Images]]:
+    """Yield batches that are hard to take apart, with their names and the net's width."""
+    batch = victims(data, 8, seed)
+    x, y = batch.x, batch.y
+    yield "8 images, width 256", 256, batch
     rng = torch.Generator().manual_seed(seed)
     for spread in (0.0, 1e-3, 1e-2, 0.05):
         noise = torch.randn(x.shape, generator=rng)
         near = (x[:1].repeat(8, 1, 1, 1) + spread * noise).clamp(0, 1)
-        yield f"one image 8 times, noise {spread:g}", 512, near, y[:1].repeat(8)
+        yield f"one image 8 times, noise {spread:g}", 512, Images(near, y[:1].repeat(8))
     for spread in (0.0, 1e-3, 1e-2):
         for label, shift in (("one label", 0), ("two labels", 1)):
             pair, labels = x.clone(), y.clone()
             pair[1] = (x[0] + spread * torch.randn(x[0].shape, generator=rng)).clamp(0, 1)
             labels[1] = (y[0] + shift) % 10
-            yield f"2 of 8 alike, noise {spread:g}, {label}", 512, pair, labels
+            yield f"2 of 8 alike, noise {spread:g}, {label}", 512, Images(pair, labels)
 
 
 def hard_rows(seeds: int) -> Iterator[str]:
-    yield "| case | data | stage | what the attack said, by seed | PSNR, least, where claimed |"
-    yield "|---|---|---|---|---|"
-    for data in DATA:
+    """Yield the table of hard cases."""
+    yield head(
+        "case", "data", "stage", "what the attack said, by seed", "PSNR, least, where claimed"
+    )
+    for data in SETS:
         for stage in STAGES:
             said: dict[str, list[tuple[str, float]]] = {}
             for seed in range(seeds):
-                for case, width, x, y in hard_cases(data, seed):
-                    claim, _ = attacked(Spear(), model(data, width, 1, stage), x, y)
-                    least = worst(claim, x)
+                for case, width, batch in hard_cases(data, seed):
+                    claim, _ = inverted(Spear(), model(data, width, 1, stage), batch)
+                    least = worst(claim, batch)
                     said.setdefault(case, []).append((verdict(claim, least), least))
             for case, answers in said.items():
                 words = ", ".join(word for word, _ in answers)
                 claimed = [least for word, least in answers if word in ("solved", "**wrong**")]
                 shown = f"{min(claimed):.0f}" if claimed else "-"
-                yield f"| {case} | {data} | {stage} | {words} | {shown} |"
+                yield line([case, data, stage, words, shown])
 
 
 def large_rows(sizes: list[int], seeds: int) -> Iterator[str]:
-    yield "| data | net | stage | batch | ica | CPU s | fully-connected | spear |"
-    yield "|---|---|---|---|---|---|---|---|"
+    """Yield the table of large batches."""
+    yield head("data", "net", "stage", "batch", "ica", "CPU s", "fully-connected", "spear")
     nets = (("tanh 512", 512, nn.Tanh), ("ReLU 512", 512, nn.ReLU))
-    for data in DATA:
+    for data in SETS:
         for name, width, act in nets:
             for stage in STAGES:
                 net = model(data, width, 1, stage, act)
@@ -190,13 +149,12 @@ def large_rows(sizes: list[int], seeds: int) -> Iterator[str]:
                     rates = [large_rates(data, net, size, seed, act) for seed in range(seeds)]
                     mean = [sum(column) / seeds for column in zip(*rates, strict=True)]
                     spear = f"{mean[3]:.2f}" if _spear_runs(size, act) else "-"
-                    yield (
-                        f"| {data} | {name} | {stage} | {size} | {mean[0]:.2f} | {mean[1]:.1f} "
-                        f"| {mean[2]:.2f} | {spear} |"
-                    )
+                    figures = f"{mean[0]:.2f}", f"{mean[1]:.1f}", f"{mean[2]:.2f}", spear
+                    yield line([data, name, stage, size, *figures])
 
 
 def _spear_runs(size: int, act: type[nn.Module]) -> bool:
+    """Return whether the net and the batch are for SPEAR."""
     return act is nn.ReLU and size <= Spear().largest_search
 
 
@@ -204,12 +162,13 @@ def large_rates(
     data: str, net: nn.Module, size: int, seed: int, act: type[nn.Module]
 ) -> tuple[float, float, float, float]:
     """Return identification by ica, its CPU seconds, by fully-connected and by spear."""
-    x, y = victims(data, size, seed)
-    candidates = torch.cat([x, images(data)[0][GALLERY][: CANDIDATES - size]])
+    batch = victims(data, size, seed)
+    candidates = torch.cat([batch.x, images(data)[0][GALLERY].x[: CANDIDATES - size]])
 
     def rate(attack: Any) -> tuple[float, float]:
-        claim, cpu = attacked(attack, net, x, y)
-        return float(identified(claim.inputs, x, candidates).double().mean()), cpu
+        """Return an attack's identification rate, and its CPU seconds."""
+        claim, cpu = inverted(attack, net, batch)
+        return float(identified(claim.inputs, batch.x, candidates).double().mean()), cpu
 
     ica, cpu = rate(ICA())
     direct, _ = rate(FullyConnected())
@@ -218,7 +177,8 @@ def large_rates(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Print the page, line by line."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--batches", type=int, nargs="+", default=[4, 8, 12, 16])
     parser.add_argument("--large", type=int, nargs="+", default=[32, 64, 128])

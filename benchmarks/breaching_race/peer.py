@@ -98,6 +98,7 @@ class Peer:
         return answer
 
     def versions(self) -> dict[str, str]:
+        """Return what runs there; say how to get it where it is missing."""
         try:
             return self.ask("versions")
         except PeerError as error:
@@ -118,10 +119,12 @@ class Peer:
             return answer, dict(found)
 
     def close(self) -> None:
+        """Let the worker end."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait(timeout=30)
 
 
 def numbered(gradients: list[Tensor]) -> dict[str, Any]:
+    """Return gradients as arrays of a job, by their places."""
     return {f"gradient/{i}": g.numpy() for i, g in enumerate(gradients)}

@@ -28,6 +28,7 @@ class Records:
     common: dict[str, Any] = field(default_factory=dict)
 
     def all(self) -> list[dict[str, Any]]:
+        """Return every line, none where there is no file yet."""
         if not self.path.exists():
             return []
         return [json.loads(line) for line in self.path.read_text().splitlines()]
@@ -62,6 +63,7 @@ def facts(peer_versions: dict[str, str]) -> dict[str, Any]:
 
 
 def _processor() -> str:
+    """Return the processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

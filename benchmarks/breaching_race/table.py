@@ -54,6 +54,7 @@ def ratio_of_medians(ours: list[float], theirs: list[float]) -> float:
 
 
 def _cases(records: list[dict[str, Any]], contest: Contest) -> list[dict[str, Any]]:
+    """Return the last line of each case of a contest, in order."""
     last = {
         r["key"]["number"]: r
         for r in records
@@ -63,6 +64,7 @@ def _cases(records: list[dict[str, Any]], contest: Contest) -> list[dict[str, An
 
 
 def _targets(records: list[dict[str, Any]], contests: tuple[Contest, ...]) -> str:
+    """Return the table of CPU seconds to each target."""
     rows = [_HEAD]
     for contest in contests:
         cases = _cases(records, contest)
@@ -82,6 +84,7 @@ def _targets(records: list[dict[str, Any]], contests: tuple[Contest, ...]) -> st
 
 
 def _profile(records: list[dict[str, Any]], contests: tuple[Contest, ...]) -> str:
+    """Return the table of what was found, and at what cost a step."""
     rows = [
         "| contest | cases | prior, dB | ours: best dB | identified | ms a step | "
         "breaching: best dB | identified | ms a step | configuration |",
@@ -103,6 +106,7 @@ def _profile(records: list[dict[str, Any]], contests: tuple[Contest, ...]) -> st
 
 
 def _facts(records: list[dict[str, Any]]) -> str:
+    """Return when, where and of what versions the records are."""
     last = records[-1]
     versions, machine = last["versions"], last["machine"]
     listed = {side: ", ".join(f"{k} {v}" for k, v in versions[side].items()) for side in versions}
@@ -121,6 +125,7 @@ def _facts(records: list[dict[str, Any]]) -> str:
 
 
 def _span(values: list[float]) -> str:
+    """Return a median with the range of what is finite."""
     middle = median(values)
     finite = [v for v in values if math.isfinite(v)]
     if not finite:
@@ -130,6 +135,7 @@ def _span(values: list[float]) -> str:
 
 
 def _ratio(ratio: float) -> str:
+    """Return a ratio of medians in words where a side never arrived."""
     if math.isnan(ratio):
         return "neither"
     if ratio == 0:
@@ -138,10 +144,12 @@ def _ratio(ratio: float) -> str:
 
 
 def _goal(contest: Contest) -> str:
+    """Return a contest's goal."""
     return "< 1" if contest.goal == 1 else f"<= 1/{round(1 / contest.goal)}"
 
 
 def _verdict(ratio: float, contest: Contest) -> str:
+    """Return whether the goal is met, nothing where neither side arrived."""
     if math.isnan(ratio):
         return ""
     return "met" if ratio < 1 and ratio <= contest.goal else "**missed**"

@@ -31,12 +31,14 @@ class Variant:
     tuning_steps: tuple[int, ...]
 
     def overrides(self, steps: int, restarts: int) -> list[str]:
+        """Return what breaching's configuration is told."""
         if self.first_steps is None:
             return list(self.fixed)
         counts = [f"optim.max_iterations={steps}", f"restarts.num_trials={restarts}"]
         return [*self.fixed, *counts]
 
     def settings(self) -> dict[str, Any]:
+        """Return what makes it anew."""
         return asdict(self)
 
 

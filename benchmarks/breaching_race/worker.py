@@ -47,6 +47,7 @@ class Block(nn.Module):
         self.activation = nn.ReLU()
 
     def forward(self, x):
+        """Add the shortcut, thinned out and padded with zeros where the width grows."""
         shortcut = x
         if self.zeros:
             before = self.zeros // 2
@@ -56,6 +57,7 @@ class Block(nn.Module):
 
 
 def mlp(shape, width: int) -> nn.Module:
+    """Return ours: one hidden layer."""
     pixels = int(np.prod(shape))
     return nn.Sequential(
         nn.Flatten(), nn.Linear(pixels, width), nn.ReLU(), nn.Linear(width, CLASSES)
@@ -63,6 +65,7 @@ def mlp(shape, width: int) -> nn.Module:
 
 
 def lenet(shape, activation: type[nn.Module]) -> nn.Module:
+    """Return ours: three convolutions of 12 channels and a linear layer."""
     layers, channels, side = [], shape[0], shape[1]
     for stride in (2, 2, 1):
         layers += [nn.Conv2d(channels, 12, 5, padding=2, stride=stride), activation()]
@@ -71,6 +74,7 @@ def lenet(shape, activation: type[nn.Module]) -> nn.Module:
 
 
 def convnet(shape, width: int) -> nn.Module:
+    """Return ours: three convolutions with batch normalization and a linear layer."""
     layers, channels, side = [], shape[0], shape[1]
     for stride, wider in ((1, width), (2, 2 * width), (2, 4 * width)):
         layers += [
@@ -83,6 +87,7 @@ def convnet(shape, width: int) -> nn.Module:
 
 
 def resnet20(shape) -> nn.Module:
+    """Return ours: three stages of three blocks."""
     layers = [nn.Conv2d(shape[0], 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
     channels = 16
     for width in (16, 32, 64):
@@ -111,6 +116,7 @@ class Denormalized(nn.Module):
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 
     def forward(self, x):
+        """Undo the normalization first."""
         return self.net(x * self.std + self.mean)
 
 
@@ -125,6 +131,7 @@ class Metadata(dict):
 
 
 def victim(request, job) -> nn.Module:
+    """Return the network of a job, in the units in which the variant searches."""
     net = NETS[request["net"]](request["shape"])
     start = len("state/")
     state = {k[start:]: torch.from_numpy(v) for k, v in job.items() if k.startswith("state/")}
@@ -197,6 +204,7 @@ def versions() -> dict:
 
 
 def main() -> None:
+    """Answer requests, a line each, until there are no more."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     answers, sys.stdout = sys.stdout, sys.stderr
