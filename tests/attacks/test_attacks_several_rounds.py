@@ -6,18 +6,20 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
-from attack_views import digits, draw, job, lenet, noisy, update_of
+from attack_views import digits, draw, known, lenet, noisy, rng, update_of
 from torch import nn
 
 from seepage.attacks.inversion.exact.averaged import Averaged
 from seepage.attacks.inversion.observed import observed_gradient
 from seepage.attacks.inversion.optimized.inverting_gradients import InvertingGradients
 from seepage.attacks.inversion.optimized.matching import SquaredMatch
-from seepage.attacks.inversion.optimized.several_rounds import SeveralRounds, _Rounds, updates_of
+from seepage.attacks.inversion.optimized.several_rounds import (
+    JointGradient,
+    SeveralRounds,
+    updates_of,
+)
 from seepage.attacks.inversion.optimized.victim import flat
 from seepage.core.errors import NotApplicableError
-from seepage.core.threat import Observer
 from seepage.core.views import BatchSize, HistoryView, SeenRound
 from seepage.metrics.reconstruction import psnr
 
@@ -34,15 +36,8 @@ def history(index: torch.Tensor, rounds: int, noise: float) -> HistoryView:
         seen.append(SeenRound(round=t, state=state, updates={3: update}))
         others = noisy(state, 0.02, seed=t)
         model.load_state_dict(others)
-    return HistoryView(
-        observer=Observer.HONEST_SERVER,
-        job=job(),
-        loss=F.cross_entropy,
-        facts=(BatchSize(len(index)),),
-        client=3,
-        model=model,
-        rounds=tuple(seen),
-    )
+    facts = known(BatchSize(len(index)))
+    return HistoryView(client=3, model=model, rounds=tuple(seen), **facts)
 
 
 def test_the_slope_is_that_of_the_mean_gradients_distance() -> None:
@@ -50,8 +45,8 @@ def test_the_slope_is_that_of_the_mean_gradients_distance() -> None:
     views = updates_of(history(index, 3, 0.0), 3)
     gradients = [observed_gradient(view) for view in views]
     goal = torch.stack([flat(g) for g in gradients]).mean(0)
-    x = torch.rand(2, 2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    distances, slopes, _ = _Rounds(views, gradients).slope(x, Y[index], SquaredMatch(goal))
+    x = torch.rand(2, 2, 1, 8, 8, generator=rng())
+    distances, slopes, _ = JointGradient(views, gradients).slope(x, Y[index], SquaredMatch(goal))
     for i in range(2):
         guess = x[i].clone().requires_grad_()
         made = []
@@ -74,10 +69,8 @@ def test_noise_that_hides_records_in_one_round_does_not_in_sixteen() -> None:
     for seed in range(4):
         index = draw(seed, 1)
         view = history(index, 16, 6e-3)
-        alone = InvertingGradients(steps=STEPS)(
-            updates_of(view, 1)[0], torch.Generator().manual_seed(seed)
-        )
-        together = SeveralRounds(steps=STEPS)(view, torch.Generator().manual_seed(seed))
+        alone = InvertingGradients(steps=STEPS)(updates_of(view, 1)[0], rng(seed))
+        together = SeveralRounds(steps=STEPS)(view, rng(seed))
         for rounds, claim in ((1, alone), (16, together)):
             found[rounds].append(float(psnr(claim.inputs, X[index]).mean()))
     gains = [b - a for a, b in zip(found[1], found[16], strict=True)]
@@ -86,7 +79,7 @@ def test_noise_that_hides_records_in_one_round_does_not_in_sixteen() -> None:
 
 def test_averaging_leaves_convolutions_to_it_and_absent_clients_are_refused() -> None:
     view = history(draw(0, 1), 3, 0.0)
-    claim = Averaged()(view, torch.Generator().manual_seed(0))
+    claim = Averaged()(view, rng())
     assert claim.explanation.startswith("3 rounds taken for the same records")
     assert claim.inputs.shape == (1, 1, 8, 8)
     with pytest.raises(NotApplicableError, match="took part in none"):

@@ -69,7 +69,7 @@ class SeveralRounds:
         )
         found = attack.invert(
             _showing(views[len(views) // 2], mean),
-            _Rounds(views, gradients),
+            JointGradient(views, gradients),
             mean,
             _left_noise(views, gradients),
             rng,
@@ -130,7 +130,7 @@ def _left_noise(
     return {n: square**0.5 / len(known) for n, square in squares.items()}
 
 
-class _Rounds:
+class JointGradient:
     """The mean gradient over the models of several rounds, as a function of one batch."""
 
     def __init__(self, views: Sequence[UpdateView], gradients: Sequence[Update]) -> None:
