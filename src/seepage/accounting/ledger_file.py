@@ -78,7 +78,7 @@ class LedgerFile:
     def writing(self) -> Generator[sqlite3.Connection]:
         """Give the only connection that writes; what it wrote is on disk on leaving.
 
-        On any exception nothing was written. `RefusedError` where it can't be.
+        Where the body raises, nothing is written. `RefusedError` where it can't be.
         """
         with self._transaction("BEGIN IMMEDIATE") as db:
             self._check(db)

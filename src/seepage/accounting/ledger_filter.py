@@ -112,7 +112,7 @@ def filter_for(first: Mechanism, target_epsilon: float, target_delta: float) -> 
     budgets = target_epsilon - _surcharge(_ORDERS, target_delta)
     usable = budgets > 0
     shares = np.full_like(_ORDERS, inf)
-    shares[usable] = np.nan_to_num(first.renyi(_ORDERS)[usable], nan=inf) / budgets[usable]
+    shares[usable] = _renyi(first, _ORDERS)[usable] / budgets[usable]
     best = int(np.argmin(shares))
     if not shares[best] < gaussian.cost(first) / gaussian.budget:
         return gaussian
@@ -124,9 +124,23 @@ def _cost(mechanism: Mechanism, order: float | None) -> float:
     if order is None:
         cost = float(mechanism.mu_bound) ** 2
     else:
-        cost = float(mechanism.renyi(np.array([order]))[0])
-    # Renyi divergence is never negative: rounding may say so.
+        cost = float(_renyi(mechanism, np.array([order]))[0])
+    # No divergence is negative: rounding may say so.
     return inf if isnan(cost) else max(cost, 0.0)
+
+
+def _renyi(mechanism: Mechanism, orders: Floats) -> Floats:
+    """Return the least of three bounds on the Renyi epsilon at each order.
+
+    Accountants know few fractional orders of a sampled mechanism. Renyi divergence grows with
+    its order, so the next whole one bounds it; and so does that of the Gaussian which
+    simulates a mu-GDP mechanism, order mu^2 / 2.
+    """
+    at = np.union1d(orders, np.ceil(orders))
+    curve = mechanism.renyi(at)
+    there = curve[np.searchsorted(at, orders)]
+    above = curve[np.searchsorted(at, np.ceil(orders))]
+    return np.fmin(np.fmin(there, above), orders * mechanism.mu_bound**2 / 2)
 
 
 def _surcharge(orders: Floats, delta: float) -> Floats:
