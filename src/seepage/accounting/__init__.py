@@ -1,1 +1,44 @@
-"""What a mechanism gives away: epsilon records, and bounds on any attack's success."""
+"""What a mechanism gives away: epsilon records, and bounds on any attack's success.
+
+    from seepage.accounting import epsilon_record
+    epsilon_record(release_epsilon=1.5, releases=500).total_epsilon
+
+Nothing heavy is imported until it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import epsilon, epsilon_record
+    from .bounds import rero_bound
+    from .ledger import BudgetExceeded, Ledger
+    from .record import compose_records
+
+_HOMES = {
+    "BudgetExceeded": "ledger",
+    "Ledger": "ledger",
+    "compose_records": "record",
+    "epsilon": "api",
+    "epsilon_record": "api",
+    "rero_bound": "bounds",
+}
+
+__all__ = [
+    "BudgetExceeded",
+    "Ledger",
+    "compose_records",
+    "epsilon",
+    "epsilon_record",
+    "rero_bound",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,7 +6,9 @@ from ..core.errors import UsageError
 from ..core.names import nearest
 from ..core.privacy import EpsilonRecord
 from .bounds import Profile
+from .deployment import Deployment
 from .record import gaussian_record
+from .vantage import calibrated, record_of
 
 METRICS = ("identification_rate", "tpr_at_1pct_fpr", "tpr_at_01pct_fpr", "auc")
 
@@ -40,6 +42,52 @@ def epsilon(
         observer=observer,
         trust=blind if sampled else "the observer sees every release",
     )
+
+
+def epsilon_record(
+    noise_multiplier: float | None = None,
+    *,
+    release_epsilon: float | None = None,
+    target_epsilon: float | None = None,
+    mechanism: str = "gaussian",
+    sample_rate: float = 1.0,
+    releases: int = 1,
+    delta: float = 1e-5,
+    adjacency: str | None = None,
+    unit: str = "record",
+    observer: str = "central",
+    clients: int | None = None,
+    participations: int | None = None,
+    min_separation: int | None = None,
+    categories: int | None = None,
+    dimension: int | None = None,
+    granularity: float | None = None,
+) -> EpsilonRecord:
+    """Return the honest epsilon record of what a person runs; see `Deployment` for the names.
+
+    >>> record = epsilon_record(release_epsilon=1.5, releases=500)
+    >>> round(record.total_epsilon, 1)
+    73.6
+    """
+    run = Deployment(
+        noise_multiplier=noise_multiplier,
+        release_epsilon=release_epsilon,
+        target_epsilon=target_epsilon,
+        mechanism=mechanism,
+        sample_rate=sample_rate,
+        releases=releases,
+        delta=delta,
+        adjacency=adjacency,
+        unit=unit,
+        observer=observer,
+        clients=clients,
+        participations=participations,
+        min_separation=min_separation,
+        categories=categories,
+        dimension=dimension,
+        granularity=granularity,
+    )
+    return record_of(calibrated(run))
 
 
 def success_bound(profile: Profile, metric: str, prior: float) -> float:

@@ -137,3 +137,17 @@ class CurveProfile(Profile):
         steep = rest - np.exp(epsilon)[:, None] * a
         flat = np.exp(-epsilon)[:, None] * (rest - a)
         return np.maximum(np.maximum(steep, flat).max(axis=0), 0.0)
+
+
+def rero_bound(mu: float, prior: float) -> float:
+    """Return the largest chance to reconstruct a record from mu-GDP releases.
+
+    `prior` is the chance of the best blind guess, in [0, 1], and `mu` is 0 or more; `inf`
+    allows everything. Reached by two opposite candidates.
+
+    >>> round(rero_bound(2.0, 0.01), 3)
+    0.372
+    """
+    if not mu >= 0:
+        raise UsageError(f"mu is {mu}; use 0 or more")
+    return (Unprotected() if mu == inf else GaussianProfile(mu)).rero(prior)

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 # Where each kind of mechanism lives, so that a record's JSON can be composed anew.
 KINDS = {
     "composed": "composed:Composed",
+    "distributed-gaussian": "distributed_gaussian:DistributedGaussian",
     "gaussian": "sampled_gaussian:SampledGaussian",
+    "laplace": "laplace:Laplace",
+    "matrix-gaussian": "matrix_gaussian:MatrixGaussian",
+    "pure": "pure:PureEpsilon",
+    "randomized-response": "randomized_response:RandomizedResponse",
 }
 
 

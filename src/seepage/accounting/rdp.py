@@ -7,9 +7,8 @@ from math import isfinite
 
 import numpy as np
 
+from .dominating import ORDERS
 from .mechanism import Mechanism
-
-_ORDERS = np.array([1 + k / 10 for k in range(1, 100)] + [*range(11, 64), 64, 128, 256, 512, 1024])
 
 
 @lru_cache(maxsize=256)
@@ -20,9 +19,9 @@ def rdp_epsilon(mechanism: Mechanism, delta: float) -> float:
     """
     from dp_accounting.rdp import compute_epsilon
 
-    curve = mechanism.renyi(_ORDERS)
+    curve = mechanism.renyi(ORDERS)
     usable = np.isfinite(curve)
     if not usable.any():
         return float("inf")
-    epsilon = float(compute_epsilon(list(_ORDERS[usable]), list(curve[usable]), delta)[0])
+    epsilon = float(compute_epsilon(list(ORDERS[usable]), list(curve[usable]), delta)[0])
     return epsilon if isfinite(epsilon) else float("inf")

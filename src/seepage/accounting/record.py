@@ -24,6 +24,7 @@ RERO_PRIORS = (0.01, 0.001)
 # From here on (epsilon above 500,000) sampling is not worth a distribution's arithmetic.
 _HOPELESS = 1000.0
 UNITS = ("record", "client")
+VANTAGES = ("central", "participation-aware", "single-updates")
 NOISES = ("simulated", "operating-system")
 
 
@@ -83,7 +84,7 @@ def mechanism_record(
     """
     _one_of("unit", unit, UNITS)
     _one_of("adjacency", adjacency, ADJACENCIES)
-    _one_of("observer", observer, tuple(Observer))
+    _one_of("observer", observer, (*Observer, *VANTAGES))
     _one_of("noise source", noise, NOISES)
     total, accountant = epsilon_and_accountant(released, delta)
     profile = profile_of(released, delta)

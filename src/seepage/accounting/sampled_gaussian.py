@@ -59,10 +59,7 @@ class SampledGaussian(Mechanism):
             )
         if not 0 <= self.known <= self.releases:
             raise UsageError(f"{self.known} of {self.releases} releases can't be known")
-        if self.adjacency not in ADJACENCIES:
-            raise UsageError(
-                f"no adjacency is called {self.adjacency!r}{nearest(self.adjacency, ADJACENCIES)}"
-            )
+        require_adjacency(self.adjacency)
 
     @property
     def sensitivity(self) -> float:
@@ -196,6 +193,12 @@ class SampledGaussian(Mechanism):
         near = np.abs(exponent) < 1
         small = np.log1p(q * np.expm1(np.where(near, exponent, 0.0)))
         return np.where(near, small, np.logaddexp(np.log1p(-q), log(q) + exponent))
+
+
+def require_adjacency(adjacency: str) -> None:
+    """Raise `UsageError` for an adjacency that is not known, with the nearest name."""
+    if adjacency not in ADJACENCIES:
+        raise UsageError(f"no adjacency is called {adjacency!r}{nearest(adjacency, ADJACENCIES)}")
 
 
 def gaussian_loss(mu: float, interval: float) -> Any:

@@ -33,7 +33,8 @@ class EpsilonRecord:
     mechanism : what was run, with its noise
     unit : `record` or `client`, whose presence is hidden
     adjacency : `add-remove`, `replace` or `zero-out`
-    observer : the strongest observer against whom the statement holds
+    observer : the strongest observer against whom the statement holds, or a vantage:
+        `central`, `participation-aware`, `single-updates`
     trust : what the statement assumes that this observer can't see
     delta : the probability term, of the total
     releases : number of composed releases, probes of the auditor included
