@@ -25,6 +25,7 @@ def reachable(root: Any) -> list[Any]:
 
 
 def _neighbors(item: Any) -> list[Any]:
+    """Return what an object leads to in one step."""
     if isinstance(item, Mapping):
         return [*item.keys(), *item.values()]
     if isinstance(item, list | tuple | set | frozenset):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from attack_views import job as job_on_digits
+from attack_views import seeded
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
@@ -24,12 +26,15 @@ RNG = torch.Generator()
 
 @dataclass(frozen=True)
 class Federation:
+    """The final model, what was sent in each round, and the records of members and others."""
+
     model: nn.Module
     rounds: tuple[SeenRound, ...]
     shards: list[tuple[Tensor, Tensor]]
     outsiders: tuple[Tensor, Tensor]
 
     def candidates(self, client: int) -> tuple[Candidates, Tensor]:
+        """Return a client's records and the outsiders, and which are members."""
         x, y = self.shards[client]
         inputs = torch.cat([x, self.outsiders[0]])
         member = torch.arange(len(inputs)) < len(x)
@@ -37,25 +42,23 @@ class Federation:
 
 
 def job(classes: int = 10) -> JobFacts:
-    return JobFacts(
-        input_shape=(64,),
-        classes=classes,
-        value_range=(0.0, 1.0),
-        clients=CLIENTS,
-        cohort=CLIENTS,
-        local_steps=5,
-        lr=LR,
-    )
+    """Return what every observer knows of it."""
+    facts = {"clients": CLIENTS, "cohort": CLIENTS, "local_steps": 5, "lr": LR}
+    return job_on_digits(input_shape=(64,), classes=classes, **facts)
 
 
 def mlp(seed: int, width: int = 128, *, batch_norm: bool = False) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        middle = [nn.BatchNorm1d(width)] if batch_norm else []
-        return nn.Sequential(nn.Linear(64, width), *middle, nn.ReLU(), nn.Linear(width, 10))
+    """Return a wide layer between two linear ones, seeded."""
+    middle = [nn.BatchNorm1d(width)] if batch_norm else []
+    return seeded(
+        lambda: nn.Sequential(nn.Linear(64, width), *middle, nn.ReLU(), nn.Linear(width, 10)), seed
+    )
 
 
-def locally_trained(model: nn.Module, state, x: Tensor, y: Tensor, steps: int):
+def locally_trained(
+    model: nn.Module, state: dict[str, Tensor], x: Tensor, y: Tensor, steps: int
+) -> dict[str, Tensor]:
+    """Return a client's update after steps on all its records."""
     model.load_state_dict(state)
     for _ in range(steps):
         gradient = torch.autograd.grad(F.cross_entropy(model(x), y), list(model.parameters()))
@@ -67,11 +70,10 @@ def locally_trained(model: nn.Module, state, x: Tensor, y: Tensor, steps: int):
 
 def federation(seed: int, rounds: int = 8) -> Federation:
     """Overfit a wide network to a few digits of each client, half of the labels drawn anew."""
-    bunch = load_digits()
+    images, labels = map(torch.tensor, load_digits(return_X_y=True))
     rng = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(bunch.target), generator=rng)
-    x = torch.tensor(bunch.data, dtype=torch.float32)[order] / 16
-    y = torch.tensor(bunch.target)[order]
+    order = torch.randperm(len(labels), generator=rng)
+    x, y = images.float()[order] / 16, labels[order]
     wrong = torch.rand(len(y), generator=rng) < 0.5
     y = torch.where(wrong, torch.randint(0, 10, y.shape, generator=rng), y)
     shards = list(zip(x.split(HELD), y.split(HELD), strict=True))[:CLIENTS]
@@ -86,7 +88,10 @@ def federation(seed: int, rounds: int = 8) -> Federation:
     return Federation(model, tuple(seen), shards, (x[200:300], y[200:300]))
 
 
-def history(fed: Federation, asked: int, target: int, rounds=None) -> tuple[HistoryView, Tensor]:
+def history(
+    fed: Federation, asked: int, target: int, rounds: tuple[SeenRound, ...] | None = None
+) -> tuple[HistoryView, Tensor]:
+    """Return the view of a target's updates, asked about a client's records, and who is one."""
     candidates, member = fed.candidates(asked)
     view = HistoryView(
         observer=Observer.HONEST_SERVER,
@@ -101,6 +106,7 @@ def history(fed: Federation, asked: int, target: int, rounds=None) -> tuple[Hist
 
 
 def auc(scores: Tensor, member: Tensor) -> float:
+    """Return the area under the ROC curve."""
     assert scores.shape == member.shape
     return AUC.of(scores[member].double().numpy(), scores[~member].double().numpy()).value
 

@@ -6,11 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from attack_views import (
+    defense_card,
     digits,
     draw,
+    gradient_of,
     lenet,
     mlp,
+    rng,
     seeded,
+    top_k,
     update_view,
     view_of,
 )
@@ -20,33 +24,10 @@ from seepage.attacks.inversion.observed import observed_gradient
 from seepage.attacks.inversion.optimized.matching import GaussianMatch, SquaredMatch, cosine_match
 from seepage.attacks.inversion.optimized.starts import starts
 from seepage.attacks.inversion.optimized.victim import Victim, flat
-from seepage.core.cards import DefenseCard
 from seepage.core.views import BatchSize
 from seepage.models.resnet import ResNet20
 
 X, Y = digits()
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def top_k(update: dict[str, Tensor], fraction: float) -> dict[str, Tensor]:
-    flat = torch.cat([u.flatten() for u in update.values()]).abs()
-    least = flat.topk(int(fraction * len(flat))).values[-1]
-    return {name: u * (u.abs() >= least) for name, u in update.items()}
-
-
-def defense(name: str, **settings) -> DefenseCard:
-    return DefenseCard(
-        name=name,
-        summary="",
-        implementation="",
-        mechanism="",
-        guarantee="heuristic",
-        adaptive_attacks=(),
-        settings=settings,
-    )
 
 
 class Branching(nn.Module):
@@ -106,8 +87,7 @@ def test_slopes_in_closed_form_are_those_of_double_backward(build, size, loss):
     y = Y[:3]
     view = update_view(model, {}, BatchSize(3), input_shape=(1, size, size))
     view = replace(view, loss=loss)
-    parts = torch.autograd.grad(loss(model(x.flip(3)), y), model.parameters())
-    observed = dict(zip(dict(model.named_parameters()), parts, strict=True))
+    observed = gradient_of(model, x.flip(3), y, loss)
     deviations = {name: 1.0 + i for i, name in enumerate(observed)}
     victim = Victim(view, observed)
     assert victim.closed_form == (build is not Branching)
@@ -115,7 +95,7 @@ def test_slopes_in_closed_form_are_those_of_double_backward(build, size, loss):
     torch.testing.assert_close(victim.gradients(guesses, y), one_by_one, rtol=1e-7, atol=1e-10)
     for aim in (
         cosine_match(flat(observed), (), mask_aware=True),
-        cosine_match(flat(top_k(observed, 0.3)), (defense("top-k"),), mask_aware=True),
+        cosine_match(flat(top_k(observed, 0.3)), (defense_card("top-k"),), mask_aware=True),
         GaussianMatch.of(observed, deviations),
         SquaredMatch(flat(observed)),
     ):
@@ -134,10 +114,7 @@ def test_slopes_at_soft_labels_are_those_of_double_backward():
     model = lenet(nn.Sigmoid).double()
     index = draw(0, 2)
     view = update_view(model, {}, BatchSize(2))
-    parts = torch.autograd.grad(
-        F.cross_entropy(model(X[index].double()), Y[index]), model.parameters()
-    )
-    observed = dict(zip(dict(model.named_parameters()), parts, strict=True))
+    observed = gradient_of(model, X[index].double(), Y[index])
     victim, match = Victim(view, observed), SquaredMatch(flat(observed))
     x = torch.rand(2, 1, 8, 8, generator=rng()).double()
     y = torch.rand(2, 10, generator=rng()).double().softmax(1).requires_grad_()

@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from attack_views import auxiliary, digits, gallery, job, lenet, mlp, seeded, trained_mlp, update_of
+from attack_views import (
+    auxiliary,
+    digits,
+    gallery,
+    knowledge,
+    lenet,
+    mlp,
+    rng,
+    seeded,
+    seen,
+    trained_mlp,
+    update_of,
+)
 from torch import Tensor, nn
 
 from seepage.attacks.inversion.active.catch import read_catch
@@ -18,21 +30,10 @@ from seepage.attacks.inversion.active.last_layer import last_layer
 from seepage.attacks.inversion.exact.fully_connected import FullyConnected
 from seepage.attacks.inversion.optimized.inverting_gradients import InvertingGradients
 from seepage.core.errors import NotApplicableError, UsageError
-from seepage.core.threat import Observer
-from seepage.core.views import AggregateView, BatchSize, ServerKnowledge, UpdateView
+from seepage.core.views import BatchSize
 from seepage.metrics.reconstruction import identified
 
 X, Y = digits()
-COMMON: dict[str, Any] = {
-    "observer": Observer.MALICIOUS_SERVER,
-    "job": job(),
-    "loss": F.cross_entropy,
-    "round": 0,
-}
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def batch_with(size: int, label: int, count: int, seed: int = 0) -> Tensor:
@@ -43,19 +44,15 @@ def batch_with(size: int, label: int, count: int, seed: int = 0) -> Tensor:
 
 
 def sent(attack: Fishing, model: nn.Module, size: int, *facts: Any) -> nn.Module:
-    known = ServerKnowledge(
-        model=model, cohort=(0, 1, 2, 3), facts=(BatchSize(size), *facts), **COMMON
-    )
-    models = attack.act(known, rng()).models
+    told = knowledge(model, BatchSize(size), *facts, cohort=(0, 1, 2, 3))
+    models = attack.act(told, rng()).models
     assert models.keys() == {0, 1, 2, 3}
     assert len({id(m) for m in models.values()}) == 1
     return models[0]
 
 
-def view_of(model: nn.Module, index: Tensor, *facts: Any) -> UpdateView:
-    update = update_of(model, (X[index], Y[index]))
-    facts = (BatchSize(len(index)), *facts)
-    return UpdateView(client=0, model=model, update=update, facts=facts, **COMMON)
+def view_of(model: nn.Module, index: Tensor, *facts: Any) -> Any:
+    return seen(model, index, facts=(BatchSize(len(index)), *facts))
 
 
 def cosine(model: nn.Module, batch: Tensor, one: Tensor) -> float:
@@ -121,12 +118,7 @@ def test_a_lenet_gives_up_the_fished_record_and_not_the_batch():
 def test_it_works_on_a_sum_over_clients():
     bait = sent(Fishing(mode="class", target=3), trained_mlp(256), 16)
     index = batch_with(64, 3, 1).view(4, 16)
-    updates = [update_of(bait, (X[i], Y[i])) for i in index]
-    mean = {name: sum(u[name] for u in updates) / 4 for name in updates[0]}
-    view = AggregateView(
-        contributors=4, model=bait, aggregate=mean, facts=(BatchSize(16),), **COMMON
-    )
-    claim = Fishing(mode="class")(view, rng())
+    claim = Fishing(mode="class")(seen(bait, *index), rng())
     assert claim.solved
     assert float(psnrs(claim.inputs, X[index[0, :1]])) > 60
 

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from attack_scores import hit_rate, worst_psnr
 from attack_views import (
     LR,
+    aggregate_view,
     auxiliary,
     digits,
     draw,
-    gallery,
     lenet,
     mlp,
     noisy,
+    rng,
     trained_mlp,
     update_of,
     update_view,
@@ -25,21 +27,12 @@ from seepage.attacks.inversion.exact.sparse_columns import sparse_columns
 from seepage.core.errors import NotApplicableError
 from seepage.core.threat import Observer
 from seepage.core.views import AggregateView, BatchSize, UpdateView
-from seepage.metrics.matching import match
-from seepage.metrics.reconstruction import identified, psnr
 
 X, Y = digits()
 
 
 def attacked(view: UpdateView | AggregateView, **settings):
-    return FullyConnected(**settings)(view, torch.Generator().manual_seed(0))
-
-
-def worst_psnr(claimed: Tensor, originals: Tensor) -> float:
-    pairs = match(claimed, originals)
-    assert len(pairs) == len(originals)
-    i, j = (list(column) for column in zip(*pairs, strict=True))
-    return float(psnr(claimed[i], originals[j]).min())
+    return FullyConnected(**settings)(view, rng())
 
 
 def proved(note: str) -> int:
@@ -51,7 +44,7 @@ def rate(model: nn.Module, size: int, *facts, views: int = 8, noise: float = 0.0
     for seed in range(views):
         index = draw(seed, size)
         claim = attacked(view_of(model, index, *facts, noise=noise))
-        hits += float(identified(claim.inputs, X[index], gallery(X[index])).float().mean())
+        hits += hit_rate(claim.inputs, X[index])
     return hits / views
 
 
@@ -104,17 +97,8 @@ def test_several_local_steps_and_contributors_only_add_records():
     batches = [(X[half], Y[half]) for half in (index[:2], index[2:])]
     view = update_view(model, update_of(model, *batches), BatchSize(2), local_steps=2)
     assert worst_psnr(attacked(view).inputs, X[index]) >= 40
-    one, two = (update_of(model, batch) for batch in batches)
-    aggregate = AggregateView(
-        observer=view.observer,
-        job=view_of(model, index).job,
-        loss=view.loss,
-        facts=view.facts,
-        round=0,
-        contributors=2,
-        model=model,
-        aggregate={name: (one[name] + two[name]) / 2 for name in one},
-    )
+    updates = [update_of(model, batch) for batch in batches]
+    aggregate = aggregate_view(model, updates, BatchSize(2))
     assert worst_psnr(attacked(aggregate).inputs, X[index]) >= 60
 
 
@@ -185,16 +169,16 @@ def test_updates_that_are_not_finite_are_refused():
 
 def planted(seed: int, rows: int = 200, rank: int = 5, on: float = 0.6) -> tuple[Tensor, Tensor]:
     """Sparse D `[rows, rank]` and X `[rank, 30]`."""
-    rng = torch.Generator().manual_seed(seed)
-    d = torch.randn(rows, rank, generator=rng, dtype=torch.float64)
-    d *= torch.rand(rows, rank, generator=rng) < on
-    return d, torch.randn(rank, 30, generator=rng, dtype=torch.float64)
+    order = rng(seed)
+    d = torch.randn(rows, rank, generator=order, dtype=torch.float64)
+    d *= torch.rand(rows, rank, generator=order) < on
+    return d, torch.randn(rank, 30, generator=order, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("sd", [1e-6, 1e-2])
 def test_low_rank_finds_rank_and_noise(sd):
     d, x = planted(0)
-    noise = torch.randn(200, 30, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    noise = torch.randn(200, 30, generator=rng(1), dtype=torch.float64)
     found = low_rank(d @ x + sd * noise, 12)
     assert found.rank == 5
     assert found.noise == pytest.approx(sd, rel=0.05)
@@ -206,7 +190,7 @@ def test_sparse_columns_are_found_up_to_order_and_scale(seed):
     d, x = planted(seed)
     found = low_rank(d @ x, 5)
     rows = found.rows[found.rows.norm(dim=1) > 1e-9]
-    columns = sparse_columns(rows, found.noise, torch.Generator().manual_seed(seed))
+    columns = sparse_columns(rows, found.noise, rng(seed))
     recovered = torch.nn.functional.normalize(found.rows @ columns.q, dim=0)
     wanted = torch.nn.functional.normalize(d, dim=0)
     cosines = (recovered.T @ wanted).abs()

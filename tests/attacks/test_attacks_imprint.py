@@ -8,8 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from attack_views import auxiliary, digits, draw, job, lenet, mlp, seeded, trained_mlp, update_of
+from attack_scores import quality
+from attack_views import (
+    auxiliary,
+    digits,
+    draw,
+    lenet,
+    mlp,
+    moved,
+    rng,
+    seeded,
+    seen,
+    trained_mlp,
+    update_of,
+    update_view,
+)
 from torch import Tensor, nn
 
 from seepage.attacks.inversion.active.imprint import Imprint
@@ -17,50 +30,10 @@ from seepage.attacks.inversion.active.imprint_module import ImprintModule
 from seepage.attacks.inversion.active.measurements import directions, edges
 from seepage.core.errors import NotApplicableError, UsageError
 from seepage.core.threat import Observer
-from seepage.core.views import AggregateView, BatchSize, ServerKnowledge, UpdateView
+from seepage.core.views import BatchSize
 from seepage.metrics.matching import match
-from seepage.metrics.reconstruction import psnr
 
 X, Y = digits()
-SERVER = Observer.MALICIOUS_SERVER
-
-
-def moved(attack: Imprint, model: nn.Module, *facts: Any, clients: int = 1, seed: int = 0):
-    knowledge = ServerKnowledge(
-        observer=SERVER,
-        job=job(),
-        loss=F.cross_entropy,
-        facts=facts or (auxiliary(), BatchSize(16)),
-        round=0,
-        model=model,
-        cohort=tuple(range(clients)),
-    )
-    return attack.act(knowledge, torch.Generator().manual_seed(seed)).models[0]
-
-
-def seen(sent: nn.Module, *batches: Tensor, facts: Any = None, **changes: Any):
-    """The view of one batch, or of the mean over one client for each of several."""
-    updates = [update_of(sent, (X[i], Y[i])) for i in batches]
-    common: dict[str, Any] = {
-        "observer": SERVER,
-        "job": job(**changes),
-        "loss": F.cross_entropy,
-        "facts": (BatchSize(len(batches[0])),) if facts is None else facts,
-        "round": 0,
-        "model": sent,
-    }
-    if len(batches) == 1:
-        return UpdateView(client=0, update=updates[0], **common)
-    mean = {name: sum(u[name] for u in updates) / len(updates) for name in updates[0]}
-    return AggregateView(contributors=len(batches), aggregate=mean, **common)
-
-
-def quality(found: Tensor, originals: Tensor) -> Tensor:
-    """PSNR of each original's match, 0 where it has none."""
-    best = torch.zeros(len(originals), dtype=torch.float64)
-    for i, j in match(found, originals):
-        best[j] = psnr(found[i : i + 1], originals[j : j + 1])[0]
-    return best
 
 
 def occupied(sent: nn.Module, inputs: Tensor) -> Tensor:
@@ -98,7 +71,7 @@ def test_the_move_is_a_function_of_its_generator():
 
 def test_bins_are_quantiles_and_every_record_has_one_in_each_measurement():
     held = auxiliary().inputs
-    found = directions(held, 3, torch.Generator().manual_seed(0))
+    found = directions(held, 3, rng())
     measured = held[:512].flatten(1).double() @ found.T
     torch.testing.assert_close(measured.T.cov(), torch.eye(3).double(), atol=0.01, rtol=0)
     cuts = edges(measured[:, 0], 8, -1e3, 1e3)
@@ -243,15 +216,8 @@ def test_bins_hold_over_several_local_steps():
     sent = moved(attack, mlp(64), auxiliary(), BatchSize(4))
     index = draw(3, 16)
     update = update_of(sent, *[(X[i], Y[i]) for i in index.split(4)])
-    view = UpdateView(
-        observer=SERVER,
-        job=job(local_steps=4),
-        loss=F.cross_entropy,
-        facts=(BatchSize(4),),
-        round=0,
-        client=0,
-        model=sent,
-        update=update,
+    view = update_view(
+        sent, update, BatchSize(4), local_steps=4, observer=Observer.MALICIOUS_SERVER
     )
     found = attack(view, torch.Generator())
     assert int((quality(found.inputs, X[index]) > 40).sum()) >= 13

@@ -5,84 +5,48 @@ from itertools import product
 import pytest
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
+from attack_views import (
+    aggregate_view,
+    fitted,
+    gradient_update,
+    rng,
+    seeded,
+    update_view,
+)
+from attack_views import digits as all_digits
 from torch import Tensor, nn
 
 from seepage.attacks.attribute.counting import ClassGradients, whole_counts
 from seepage.attacks.attribute.labels import LabelCounts, recover_labels
 from seepage.core.errors import NotApplicableError
-from seepage.core.threat import Observer
-from seepage.core.views import AggregateView, AuxiliaryData, BatchSize, JobFacts, UpdateView
+from seepage.core.views import AuxiliaryData, BatchSize, UpdateView
 from seepage.metrics.attribute import multiset_hits
 from seepage.models.convnet import ConvNet
 
-LR = 0.1
+JOB = {"clients": 4, "cohort": 4}
 
 
 @pytest.fixture(scope="module")
 def digits() -> tuple[Tensor, Tensor]:
-    bunch = load_digits()
-    order = torch.randperm(len(bunch.target), generator=torch.Generator().manual_seed(0))
-    inputs = torch.tensor(bunch.data, dtype=torch.float32).view(-1, 1, 8, 8) / 16
-    return inputs[order], torch.tensor(bunch.target)[order]
+    return all_digits()
 
 
 def network(kind: str) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
+    def build() -> nn.Module:
         if kind == "conv-batch-norm":
             return ConvNet(norm="batch", width=8)((1, 8, 8), 10)
-        act = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "no-bias": nn.ReLU}.get(
-            kind, nn.Tanh
-        )
+        act = {"relu": nn.ReLU, "elu": nn.ELU, "no-bias": nn.ReLU}.get(kind, nn.Tanh)
         head = nn.Linear(64, 10, bias="no-bias" not in kind)
         return nn.Sequential(nn.Flatten(), nn.Linear(64, 64), act(), head)
 
-
-def fitted(model: nn.Module, x: Tensor, y: Tensor, steps: int) -> nn.Module:
-    rng = torch.Generator().manual_seed(2)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    for _ in range(steps):
-        i = torch.randint(len(x), (32,), generator=rng)
-        optimizer.zero_grad()
-        F.cross_entropy(model(x[i]), y[i]).backward()
-        optimizer.step()
-    return model
-
-
-def update_of(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-    gradient = torch.autograd.grad(F.cross_entropy(model(x), y), list(model.parameters()))
-    named = zip(model.named_parameters(), gradient, strict=True)
-    return {name: -LR * g for (name, _), g in named}
-
-
-def job(**changes) -> JobFacts:
-    facts = {
-        "input_shape": (1, 8, 8),
-        "classes": 10,
-        "value_range": (0.0, 1.0),
-        "clients": 4,
-        "cohort": 4,
-        "local_steps": 1,
-        "lr": LR,
-    }
-    return JobFacts(**{**facts, **changes})
+    return seeded(build, 1)
 
 
 def view_of(model, update, size, auxiliary=None, **changes) -> UpdateView:
     facts = (BatchSize(size),) if size else ()
     if auxiliary:
         facts += (AuxiliaryData(inputs=auxiliary[0], targets=auxiliary[1]),)
-    return UpdateView(
-        observer=Observer.HONEST_SERVER,
-        job=job(**changes),
-        loss=F.cross_entropy,
-        facts=facts,
-        round=0,
-        client=0,
-        model=model.train(),
-        update=update,
-    )
+    return update_view(model.train(), update, *facts, **{**JOB, **changes})
 
 
 def guess(view) -> Tensor:
@@ -95,13 +59,13 @@ def hit_rate(model, digits, size, *, draws=25, auxiliary=True, skewed=False) -> 
     """Return the rate of labels hit in batches of `size`, and that of the majority label."""
     x, y = digits[0][:900], digits[1][:900]
     aux = (digits[0][900:1200], digits[1][900:1200])
-    rng = torch.Generator().manual_seed(3)
+    order = rng(3)
     hits = prior = 0
     for draw in range(draws):
-        i = torch.randperm(900, generator=rng)[:size]
+        i = torch.randperm(900, generator=order)[:size]
         if skewed:
             i[: size // 2] = torch.nonzero(y == draw % 10).flatten()[: size // 2]
-        update = update_of(model.train(), x[i], y[i])
+        update = gradient_update(model.train(), x[i], y[i])
         values = guess(view_of(model, update, size, aux if auxiliary else None))
         assert values.shape == (size,)
         hits += multiset_hits(values, y[i])
@@ -115,7 +79,7 @@ def test_the_label_of_a_single_record_is_exact(digits, kind, steps):
     x, y = digits
     model = fitted(network(kind), x[:900], y[:900], steps)
     for i in range(1200, 1230):
-        update = update_of(model, x[i : i + 1], y[i : i + 1])
+        update = gradient_update(model, x[i : i + 1], y[i : i + 1])
         assert guess(view_of(model, update, 1)).tolist() == [int(y[i])]
 
 
@@ -142,17 +106,9 @@ def test_an_aggregate_gives_the_labels_of_all_contributors(digits):
     x, y = digits
     model = network("relu")
     batches = [slice(8 * k, 8 * k + 8) for k in range(3)]
-    updates = [update_of(model, x[b], y[b]) for b in batches]
-    view = AggregateView(
-        observer=Observer.HONEST_SERVER,
-        job=job(),
-        loss=F.cross_entropy,
-        facts=(BatchSize(8), AuxiliaryData(inputs=x[900:1200], targets=y[900:1200])),
-        round=0,
-        contributors=3,
-        model=model,
-        aggregate={n: torch.stack([u[n] for u in updates]).mean(0) for n in updates[0]},
-    )
+    updates = [gradient_update(model, x[b], y[b]) for b in batches]
+    facts = BatchSize(8), AuxiliaryData(inputs=x[900:1200], targets=y[900:1200])
+    view = aggregate_view(model, updates, *facts, **JOB)
     assert guess(view).tolist() == y[:24].sort().values.tolist()
 
 
@@ -160,7 +116,7 @@ def test_classes_without_auxiliary_records_are_found_too(digits):
     x, y = digits
     some = torch.nonzero(y[900:1200] < 5).flatten() + 900
     model = network("relu")
-    update = update_of(model, x[:8], y[:8])
+    update = gradient_update(model, x[:8], y[:8])
     values = guess(view_of(model, update, 8, (x[some], y[some])))
     assert values.tolist() == y[:8].sort().values.tolist()
 
@@ -168,7 +124,7 @@ def test_classes_without_auxiliary_records_are_found_too(digits):
 def test_a_view_is_left_as_it_is_and_gives_the_same_labels_again(digits):
     x, y = digits
     model = network("conv-batch-norm")
-    view = view_of(model, update_of(model, x[:8], y[:8]), 8)
+    view = view_of(model, gradient_update(model, x[:8], y[:8]), 8)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
     first = recover_labels(view, 8)
@@ -181,7 +137,7 @@ def test_a_view_is_left_as_it_is_and_gives_the_same_labels_again(digits):
 def test_where_labels_cannot_be_read(digits):
     x, y = digits
     model = network("relu")
-    update = update_of(model, x[:4], y[:4])
+    update = gradient_update(model, x[:4], y[:4])
     for bad, reason in [
         (view_of(model, update, 0), "batch size is not known"),
         (view_of(model, update, 4, classes=0), "regression"),
@@ -195,25 +151,25 @@ def test_where_labels_cannot_be_read(digits):
 
 
 def test_whole_counts_add_up_and_keep_to_their_least():
-    rng = torch.Generator().manual_seed(4)
+    order = rng(4)
     for _ in range(200):
-        size = int(torch.randint(1, 40, (), generator=rng))
+        size = int(torch.randint(1, 40, (), generator=order))
         least = torch.zeros(10, dtype=torch.int64)
-        least[:1] = torch.randint(0, size + 1, (1,), generator=rng)
-        counts = whole_counts(torch.randn(10, generator=rng) * 5, size, least)
+        least[:1] = torch.randint(0, size + 1, (1,), generator=order)
+        counts = whole_counts(torch.randn(10, generator=order) * 5, size, least)
         assert int(counts.sum()) == size
         assert bool((counts >= least).all())
 
 
 def test_counts_are_the_likeliest_of_all():
-    rng = torch.Generator().manual_seed(5)
+    order = rng(5)
     for _ in range(30):
         targets = torch.arange(3).repeat(20)
-        gradients = torch.randn(60, 3, generator=rng) - 2 * F.one_hot(targets, 3)
+        gradients = torch.randn(60, 3, generator=order) - 2 * F.one_hot(targets, 3)
         frequency = torch.tensor([0.5, 0.3, 0.2])
         size, least = 6, torch.tensor([0, 1, 0])
         known = ClassGradients.of(gradients, targets, frequency)
-        total = gradients[torch.randint(60, (size,), generator=rng)].sum(0)
+        total = gradients[torch.randint(60, (size,), generator=order)].sum(0)
         means = torch.stack([gradients[targets == k].mean(0) for k in range(3)]).double()
         rest = gradients - means[targets]
         precision = torch.linalg.inv(size * (rest.T @ rest / 60)).double()
@@ -237,7 +193,7 @@ def test_classes_with_a_negative_bias_gradient_are_always_claimed(digits):
     model = fitted(network("relu"), x[:900], y[:900], 200)
     for first in range(0, 400, 8):
         batch = slice(first, first + 8)
-        update = update_of(model, x[batch], y[batch])
+        update = gradient_update(model, x[batch], y[batch])
         values = guess(view_of(model, update, 8, (x[900:1200], y[900:1200])))
         present = torch.nonzero(-update["3.bias"] < -1e-6 * update["3.bias"].abs().max())
         assert set(present.flatten().tolist()) <= set(values.tolist())

@@ -6,14 +6,17 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from attack_scores import hit_rate, matched
 from attack_views import (
-    LR,
+    aggregate_view,
     auxiliary,
+    defense_card,
     digits,
     draw,
-    gallery,
+    gradient_update,
     lenet,
     mlp,
+    rng,
     seeded,
     trained_mlp,
     update_of,
@@ -28,24 +31,14 @@ from seepage.attacks.inversion.learned.kernel_ridge import KernelRidge
 from seepage.attacks.inversion.learned.learning_to_invert import LearningToInvert
 from seepage.attacks.inversion.learned.rehearsal_batches import rehearsal_batches
 from seepage.attacks.inversion.learned.training_memory import forget
-from seepage.core.cards import DefenseCard
 from seepage.core.errors import NotApplicableError, UsageError
-from seepage.core.views import AggregateView, AuxiliaryData, BatchSize, UpdateView
+from seepage.core.views import AuxiliaryData, BatchSize, UpdateView
 from seepage.defenses.local_dp import LocalDP
 from seepage.defenses.top_k import TopK
-from seepage.metrics.matching import match
-from seepage.metrics.reconstruction import identified, mse
+from seepage.metrics.reconstruction import mse
 
 X, Y = digits()
 FAST = LearningToInvert(examples=300)
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def flat(update: Any) -> Tensor:
-    return torch.cat([value.detach().flatten() for value in update.values()])
 
 
 def view(model: nn.Module, index: Tensor, *defenses: Any, seed: int = 0) -> UpdateView:
@@ -56,10 +49,6 @@ def view(model: nn.Module, index: Tensor, *defenses: Any, seed: int = 0) -> Upda
     return update_view(model, update, BatchSize(len(index)), auxiliary(), defenses=cards)
 
 
-def hits(inputs: Tensor, originals: Tensor) -> float:
-    return float(identified(inputs, originals, gallery(originals)).float().mean())
-
-
 @pytest.mark.parametrize("model", [lenet(), trained_mlp(128)], ids=["lenet", "trained"])
 def test_single_records_come_back_and_the_null_and_the_mean_do_not(model):
     aux = auxiliary()
@@ -68,8 +57,8 @@ def test_single_records_come_back_and_the_null_and_the_mean_do_not(model):
         index, other = draw(seed, 1), draw(seed + 50, 1)
         claim = FAST(view(model, index), rng())
         of_class = aux.inputs[aux.targets == Y[index]].mean(0, keepdim=True)
-        found += hits(claim.inputs, X[index]) / 6
-        null += hits(claim.inputs, X[other]) / 6
+        found += hit_rate(claim.inputs, X[index]) / 6
+        null += hit_rate(claim.inputs, X[other]) / 6
         error += float(mse(claim.inputs, X[index])) / 6
         prior += float(mse(of_class, X[index])) / 6
         assert claim.labels.tolist() == Y[index].tolist()
@@ -81,7 +70,7 @@ def test_single_records_come_back_and_the_null_and_the_mean_do_not(model):
 def test_batches_come_back_and_equal_labels_beat_the_mean():
     model, aux = trained_mlp(128), auxiliary()
     batches = [draw(1, 3), draw(2, 3), draw(5, 2), draw(6, 2)]
-    found = [hits(FAST(view(model, i), rng()).inputs, X[i]) for i in batches]
+    found = [hit_rate(FAST(view(model, i), rng()).inputs, X[i]) for i in batches]
     assert sum(found) / len(found) >= 0.75
     error, prior = 0.0, 0.0
     for seed in (3, 4, 7):
@@ -89,9 +78,7 @@ def test_batches_come_back_and_equal_labels_beat_the_mean():
         alike = torch.cat([first, torch.nonzero(Y[:800] == Y[first]).flatten()[5:6]])
         claim = FAST(view(model, alike), rng())
         assert claim.labels.tolist() == Y[alike].tolist()
-        pairs = match(claim.inputs, X[alike])
-        mine, true = (list(column) for column in zip(*pairs, strict=True))
-        error += float(mse(claim.inputs[mine], X[alike][true]).mean())
+        error += float(mse(*matched(claim.inputs, X[alike])).mean())
         of_class = aux.inputs[aux.targets == Y[first]].mean(0, keepdim=True)
         prior += float(mse(of_class, X[alike]).mean())
     assert error < 0.7 * prior
@@ -156,13 +143,8 @@ def test_training_is_not_shared_where_anything_differs(monkeypatch):
 
 def test_aggregates_and_several_steps_are_learned_as_they_are():
     model, index = mlp(64), draw(2, 2)
-    one, two = (update_of(model, (X[i][None], Y[i][None])) for i in index)
-    single = view(model, index)
-    mean = AggregateView(
-        observer=single.observer, job=single.job, loss=single.loss, round=0, contributors=2,
-        facts=(BatchSize(1), auxiliary()), model=model,
-        aggregate={n: (one[n] + two[n]) / 2 for n in one},
-    )  # fmt: skip
+    updates = [update_of(model, (X[i][None], Y[i][None])) for i in index]
+    mean = aggregate_view(model, updates, BatchSize(1), auxiliary())
     stepped = update_view(
         model, update_of(model, *((X[i][None], Y[i][None]) for i in index)), BatchSize(1),
         auxiliary(), local_steps=2,
@@ -170,7 +152,7 @@ def test_aggregates_and_several_steps_are_learned_as_they_are():
     for seen in (mean, stepped):
         claim = FAST(seen, rng())
         assert claim.inputs.shape == (2, 1, 8, 8)
-        assert hits(claim.inputs, X[index]) == 1
+        assert hit_rate(claim.inputs, X[index]) == 1
 
 
 def test_an_attacker_who_can_not_see_says_so():
@@ -180,13 +162,9 @@ def test_an_attacker_who_can_not_see_says_so():
     assert "little more than the mean record" in claim.explanation
     sure = FAST(view(mlp(32), index), rng())
     assert sure.solved
-    odd = DefenseCard(
-        name="odd", summary="", implementation="", mechanism="", guarantee="none",
-        adaptive_attacks=(),
-    )  # fmt: skip
     seen = view(mlp(32), index)
     mangled = {n: u * (u > 0) for n, u in seen.update.items()}
-    claim = FAST(replace(seen, update=mangled, defenses=(odd,)), rng())
+    claim = FAST(replace(seen, update=mangled, defenses=(defense_card("odd"),)), rng())
     assert not claim.solved
     assert "taken for no defense: odd" in claim.explanation
     assert "unlike the simulated ones" in claim.explanation
@@ -218,13 +196,11 @@ def test_a_regression_is_inverted_without_labels():
     found = 0.0
     for seed in range(4):
         index = draw(seed, 1)
-        slopes = torch.autograd.grad(loss(model(X[index]), ages[index]), list(model.parameters()))
-        names = [n for n, _ in model.named_parameters()]
-        update = {n: -LR * s for n, s in zip(names, slopes, strict=True)}
+        update = gradient_update(model, X[index], ages[index], loss)
         seen = replace(update_view(model, update, BatchSize(1), aux, classes=0), loss=loss)
         claim = FAST(seen, rng())
         assert claim.labels is None
-        found += hits(claim.inputs, X[index]) / 4
+        found += hit_rate(claim.inputs, X[index]) / 4
     assert found >= 0.75
 
 

@@ -5,17 +5,22 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from attack_scores import hit_rate, mean_psnr
 from attack_views import (
     LR,
     auxiliary,
+    batch_norm_net,
+    defense_card,
     digits,
     draw,
-    gallery,
-    job,
+    flat,
+    known,
     lenet,
     mlp,
     noisy,
+    rng,
     seeded,
+    top_k,
     trained_mlp,
     update_of,
     update_view,
@@ -31,29 +36,10 @@ from seepage.attacks.inversion.optimized.dlg import DLG
 from seepage.attacks.inversion.optimized.inverting_gradients import InvertingGradients
 from seepage.attacks.inversion.optimized.matching import cosine_match
 from seepage.attacks.inversion.optimized.victim import Victim
-from seepage.core.cards import DefenseCard
 from seepage.core.errors import NotApplicableError, UsageError
-from seepage.core.threat import Observer
 from seepage.core.views import BatchSize, HistoryView, Labels, SeenRound
-from seepage.metrics.matching import match
-from seepage.metrics.reconstruction import identified, psnr
 
 X, Y = digits()
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def mean_psnr(claimed: Tensor, originals: Tensor) -> float:
-    i, j = (list(column) for column in zip(*match(claimed, originals), strict=True))
-    return float(psnr(claimed[i], originals[j]).mean())
-
-
-def top_k(update: dict[str, Tensor], fraction: float) -> dict[str, Tensor]:
-    flat = torch.cat([u.flatten() for u in update.values()]).abs()
-    least = flat.topk(int(fraction * len(flat))).values[-1]
-    return {name: u * (u.abs() >= least) for name, u in update.items()}
 
 
 def test_the_victims_gradient_is_the_observed_one():
@@ -61,8 +47,7 @@ def test_the_victims_gradient_is_the_observed_one():
     view = view_of(lenet(), index)
     observed = observed_gradient(view)
     replayed = Victim(view, observed).gradient(X[index], Y[index])
-    expected = torch.cat([g.flatten() for g in observed.values()])
-    torch.testing.assert_close(replayed, expected, atol=1e-6, rtol=1e-3)
+    torch.testing.assert_close(replayed, flat(observed), atol=1e-6, rtol=1e-3)
 
 
 def test_dlg_recovers_an_image_from_a_smooth_network():
@@ -92,7 +77,7 @@ def test_inverting_gradients_identifies_single_digits():
         start = InvertingGradients(steps=1)(view, rng(seed))
         claim = InvertingGradients(steps=100)(view, rng(seed))
         assert claim.objective < 0.2 * start.objective
-        hits += float(identified(claim.inputs, X[index], gallery(X[index])).float().mean())
+        hits += hit_rate(claim.inputs, X[index])
         assert claim.solved == (claim.objective < 1e-4)
     assert hits == 3
 
@@ -120,28 +105,15 @@ def test_the_restart_with_the_least_objective_is_claimed():
     )
 
 
-def defense(name: str, **settings) -> DefenseCard:
-    return DefenseCard(
-        name=name,
-        summary="",
-        implementation="",
-        mechanism="",
-        guarantee="heuristic",
-        adaptive_attacks=(),
-        settings=settings,
-    )
-
-
 def test_knowing_the_mask_of_top_k_helps():
     hits = {True: 0.0, False: 0.0}
     for seed in range(6):
         index = draw(seed, 1)
         sparse = top_k(update_of(lenet(), (X[index], Y[index])), 0.03)
-        view = update_view(lenet(), sparse, BatchSize(1), defenses=(defense("top-k"),))
+        view = update_view(lenet(), sparse, BatchSize(1), defenses=(defense_card("top-k"),))
         for aware in hits:
             claim = InvertingGradients(steps=100, mask_aware=aware)(view, rng(seed))
-            found = identified(claim.inputs, X[index], gallery(X[index]))
-            hits[aware] += float(found.float().mean()) / 6
+            hits[aware] += hit_rate(claim.inputs, X[index]) / 6
     assert hits[True] >= hits[False] + 0.25
 
 
@@ -150,7 +122,7 @@ def test_a_gradient_that_explains_a_sparse_update_is_at_distance_zero():
     sparse = top_k({"g": dense}, 0.1)["g"]
 
     def distance(guess: Tensor, *names: str) -> float:
-        cards = [defense(name) for name in names]
+        cards = [defense_card(name) for name in names]
         return float(cosine_match(sparse, cards, mask_aware=True).distance(guess))
 
     assert distance(7 * dense, "top-k") == pytest.approx(0, abs=1e-6)
@@ -164,12 +136,7 @@ def test_a_gradient_that_explains_a_sparse_update_is_at_distance_zero():
 
 
 def test_batch_norm_is_attacked_in_the_mode_of_training():
-    model = seeded(
-        lambda: nn.Sequential(
-            nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(),
-            nn.Linear(384, 10),
-        )
-    )  # fmt: skip
+    model = batch_norm_net()
     index = draw(0, 4)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     view = view_of(model, index)
@@ -177,7 +144,7 @@ def test_batch_norm_is_attacked_in_the_mode_of_training():
     victim = Victim(view, observed)
     first, again = (victim.gradient(X[index], Y[index]) for _ in range(2))
     assert torch.equal(first, again)
-    expected = torch.cat([g.flatten() for g in observed.values()])
+    expected = flat(observed)
     assert float((first.detach() - expected).norm() / expected.norm()) < 1e-4
     claim = InvertingGradients(steps=40)(view, rng())
     assert claim.objective < 0.5
@@ -215,15 +182,7 @@ def history(update: dict[str, Tensor], sd: float, rounds: int, *facts) -> Histor
         SeenRound(t, state, {3: noisy(update, sd, seed=t), 4: noisy(update, 1.0, seed=50 + t)})
         for t in range(rounds)
     )
-    return HistoryView(
-        observer=Observer.HONEST_SERVER,
-        job=job(),
-        loss=F.cross_entropy,
-        facts=facts,
-        client=3,
-        model=model,
-        rounds=seen,
-    )
+    return HistoryView(client=3, model=model, rounds=seen, **known(*facts))
 
 
 @pytest.mark.parametrize("rounds", [4, 16])
@@ -247,10 +206,7 @@ def test_averaging_a_fixed_batch_defeats_noise():
             FullyConnected()(single, rng()),
             Averaged()(history(update, 3e-3, 64, *facts), rng()),
         )
-        found = [
-            float(identified(claim.inputs, X[index], gallery(X[index])).float().mean())
-            for claim in claims
-        ]
+        found = [hit_rate(claim.inputs, X[index]) for claim in claims]
         one, many = one + found[0] / 3, many + found[1] / 3
     assert many >= 0.75
     assert many > one + 0.4

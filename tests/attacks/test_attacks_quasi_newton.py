@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 import torch
+from attack_views import rng
 from torch import Tensor
 
 from seepage.attacks.inversion.optimized.quasi_newton import QuasiNewton, _Memory
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def test_several_descents_at_once_reach_the_minima_of_quadratics():

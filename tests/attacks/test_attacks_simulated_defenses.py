@@ -9,16 +9,8 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from attack_views import (
-    LR,
-    digits,
-    lenet,
-    mlp,
-    seeded,
-    trained_mlp,
-    update_of,
-)
-from torch import Tensor, nn
+from attack_views import LR, digits, flat, lenet, mlp, rng, seeded, trained_mlp, update_of
+from torch import nn
 
 from seepage.attacks.inversion.learned.local_training import LocalTraining
 from seepage.attacks.inversion.learned.simulated_defenses import aggregated, sent
@@ -29,14 +21,6 @@ from seepage.defenses.local_dp import LocalDP
 from seepage.defenses.top_k import TopK
 
 X, Y = digits()
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def flat(update: Any) -> Tensor:
-    return torch.cat([value.detach().flatten() for value in update.values()])
 
 
 @pytest.mark.parametrize(

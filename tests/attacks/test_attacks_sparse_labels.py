@@ -4,46 +4,38 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
-from attack_views import auxiliary, digits, draw, lenet, update_of, update_view
-from torch import nn
+from attack_views import (
+    auxiliary,
+    defense_card,
+    digits,
+    draw,
+    fitted,
+    lenet,
+    rng,
+    top_k,
+    update_of,
+    update_view,
+)
 
 from seepage.attacks.attribute.labels import recover_labels
 from seepage.attacks.attribute.sent_rows import logit_sums
-from seepage.core.cards import DefenseCard
 from seepage.core.views import BatchSize, UpdateView
 from seepage.metrics.attribute import multiset_hits
 
 X, Y = digits()
-TOP_K = DefenseCard(
-    name="top-k", summary="", implementation="", mechanism="", guarantee="none", adaptive_attacks=()
-)
 
 
 def sparse_view(model, index, fraction: float) -> UpdateView:
-    update = update_of(model, (X[index], Y[index]))
-    sizes = torch.cat([u.flatten() for u in update.values()]).abs()
-    least = sizes.topk(int(fraction * len(sizes))).values[-1]
-    sent = {name: u * (u.abs() >= least) for name, u in update.items()}
-    return update_view(model, sent, BatchSize(len(index)), auxiliary(), defenses=(TOP_K,))
-
-
-def fitted(steps: int) -> nn.Module:
-    """A LeNet in the midst of training, whose biases have small gradients."""
-    model, order = lenet(), torch.Generator().manual_seed(2)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    for _ in range(steps):
-        i = torch.randint(800, len(X), (32,), generator=order)
-        optimizer.zero_grad()
-        F.cross_entropy(model(X[i]), Y[i]).backward()
-        optimizer.step()
-    return model
+    sent = top_k(update_of(model, (X[index], Y[index])), fraction)
+    facts = BatchSize(len(index)), auxiliary()
+    return update_view(model, sent, *facts, defenses=(defense_card("top-k"),))
 
 
 @pytest.mark.parametrize(("fraction", "least"), [(0.1, 0.7), (0.03, 0.65)])
 def test_labels_are_counted_under_top_k(fraction, least):
     """With unsent biases taken for zeros the rates are 0.66 and 0.53."""
-    model = fitted(30)
+    # In the midst of training, biases have small gradients.
+    model = fitted(lenet(), X[800:], Y[800:], 30)
     found = 0
     for seed in range(20):
         index = draw(seed, 8)
@@ -52,7 +44,7 @@ def test_labels_are_counted_under_top_k(fraction, least):
 
 
 def test_an_unsent_bias_is_read_off_the_weights_that_were_sent():
-    features = torch.rand(1, 6, generator=torch.Generator().manual_seed(0))
+    features = torch.rand(1, 6, generator=rng())
     slopes = torch.tensor([[-0.8, 0.5, 0.3, 0.0]])
     weight, bias = slopes.T @ features, slopes[0].clone()
     bias[1] = 0.0

@@ -3,7 +3,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from attack_views import LR, digits, draw, lenet, mlp, noisy, trained_mlp, update_of, update_view
+from attack_scores import worst_psnr
+from attack_views import (
+    aggregate_view,
+    digits,
+    draw,
+    gradient_update,
+    lenet,
+    mlp,
+    noisy,
+    rng,
+    seeded,
+    trained_mlp,
+    update_of,
+    update_view,
+)
 from torch import Tensor, nn
 
 from seepage.attacks.inversion.exact.half_spaces import HalfSpaces
@@ -12,29 +26,17 @@ from seepage.core.claims import Reconstruction
 from seepage.core.errors import NotApplicableError
 from seepage.core.views import AggregateView, BatchSize, UpdateView
 from seepage.metrics.matching import match
-from seepage.metrics.reconstruction import psnr
 
 X, Y = digits()
 
 
 def attacked(view: UpdateView | AggregateView, **settings) -> Reconstruction:
-    return Spear(**settings)(view, torch.Generator().manual_seed(0))
+    return Spear(**settings)(view, rng())
 
 
 def gradient_view(model: nn.Module, x: Tensor, y: Tensor, **changes) -> UpdateView:
     """The view of a mean float32 gradient, as the update that one step makes of it."""
-    loss = nn.functional.cross_entropy(model(x), y)
-    names, parameters = zip(*model.named_parameters(), strict=True)
-    slopes = torch.autograd.grad(loss, parameters)
-    update = {name: -LR * slope for name, slope in zip(names, slopes, strict=True)}
-    return update_view(model, update, BatchSize(len(x)), **changes)
-
-
-def worst_psnr(claim: Reconstruction, originals: Tensor) -> float:
-    pairs = match(claim.inputs, originals)
-    assert len(pairs) == len(originals)
-    i, j = (list(column) for column in zip(*pairs, strict=True))
-    return float(psnr(claim.inputs[i], originals[j]).min())
+    return update_view(model, gradient_update(model, x, y), BatchSize(len(x)), **changes)
 
 
 def is_refusal(claim: Reconstruction) -> bool:
@@ -49,7 +51,7 @@ def test_whole_batches_come_back_with_their_labels(size, trained):
     claim = attacked(gradient_view(model, X[index], Y[index]))
     assert claim.solved
     assert claim.objective < 1e-5
-    assert worst_psnr(claim, X[index]) >= 60
+    assert worst_psnr(claim.inputs, X[index]) >= 60
     pairs = dict(match(claim.inputs, X[index]))
     assert claim.labels is not None
     assert [int(claim.labels[i]) for i in pairs] == [int(Y[index[j]]) for j in pairs.values()]
@@ -62,7 +64,7 @@ def test_what_it_calls_solved_is_exact_and_else_it_returns_nothing(width):
         index = draw(seed, 2 + seed % 5)
         claim = attacked(gradient_view(trained_mlp(width), X[index], Y[index]), passes=4)
         answers.append(claim.solved)
-        assert worst_psnr(claim, X[index]) >= 60 if claim.solved else is_refusal(claim)
+        assert worst_psnr(claim.inputs, X[index]) >= 60 if claim.solved else is_refusal(claim)
     if width == 128:
         assert sum(answers) >= 10
     if width == 16:
@@ -71,10 +73,9 @@ def test_what_it_calls_solved_is_exact_and_else_it_returns_nothing(width):
 
 @pytest.mark.parametrize("spread", [1e-3, 1e-2, 0.05])
 def test_batches_of_near_copies_are_never_presented_wrong(spread):
-    rng = torch.Generator().manual_seed(0)
-    x = (X[:1].repeat(8, 1, 1, 1) + spread * torch.randn((8, 1, 8, 8), generator=rng)).clamp(0, 1)
+    x = (X[:1].repeat(8, 1, 1, 1) + spread * torch.randn((8, 1, 8, 8), generator=rng())).clamp(0, 1)
     claim = attacked(gradient_view(mlp(256), x, Y[:1].repeat(8)))
-    assert worst_psnr(claim, x) >= 60 if claim.solved else True
+    assert worst_psnr(claim.inputs, x) >= 60 if claim.solved else True
 
 
 @pytest.mark.parametrize(("other", "solved"), [(0, False), (1, True)])
@@ -86,7 +87,7 @@ def test_two_identical_images_are_told_by_their_weight_in_the_mean(other, solved
     claim = attacked(gradient_view(mlp(512), x, y))
     assert claim.solved is solved
     assert "1 more: copies" in claim.explanation
-    assert worst_psnr(claim, x) >= 60
+    assert worst_psnr(claim.inputs, x) >= 60
     assert claim.labels is not None
     assert sorted(claim.labels.tolist()) == sorted(y.tolist())
 
@@ -99,7 +100,7 @@ def test_one_record_that_the_rest_drowns_is_told_from_a_copy():
     view = update_view(model, {n: u * 5 / 6 for n, u in slopes.items()}, BatchSize(6))
     claim = attacked(view)
     assert claim.solved
-    assert worst_psnr(claim, X[index]) >= 60
+    assert worst_psnr(claim.inputs, X[index]) >= 60
     assert "1 more of the batch of 6: left no trace" in claim.explanation
 
 
@@ -119,7 +120,7 @@ def test_noise_beyond_the_tolerance_is_refused():
     for sd in (1e-5, 1e-4, 1e-2):
         loud = update_view(view.model, noisy(dict(view.update), sd), BatchSize(4))
         claim = attacked(loud, passes=2)
-        assert worst_psnr(claim, X[index]) >= 60 if claim.solved else is_refusal(claim)
+        assert worst_psnr(claim.inputs, X[index]) >= 60 if claim.solved else is_refusal(claim)
     assert is_refusal(claim)
 
 
@@ -132,25 +133,15 @@ def test_several_local_steps_clipping_sums_and_an_unknown_batch_size():
     )
     claim = attacked(stepped)
     assert claim.solved
-    assert worst_psnr(claim, X[index]) >= 60
+    assert worst_psnr(claim.inputs, X[index]) >= 60
     view = gradient_view(model, X[index], Y[index])
     clipped = update_view(model, {n: u * 1e-2 for n, u in view.update.items()})
     claim = attacked(clipped)
     assert claim.solved
-    assert worst_psnr(claim, X[index]) >= 60
-    summed = AggregateView(
-        observer=view.observer,
-        job=view.job,
-        loss=view.loss,
-        facts=(BatchSize(3),),
-        round=0,
-        contributors=2,
-        model=model,
-        aggregate=view.update,
-    )
-    claim = attacked(summed)
+    assert worst_psnr(claim.inputs, X[index]) >= 60
+    claim = attacked(aggregate_view(model, [dict(view.update)] * 2, BatchSize(3)))
     assert claim.solved
-    assert worst_psnr(claim, X[index]) >= 60
+    assert worst_psnr(claim.inputs, X[index]) >= 60
 
 
 def test_without_a_bias_the_records_are_right_up_to_scale_and_it_says_so():
@@ -172,9 +163,10 @@ def test_where_columns_have_no_zeros_it_can_not_work(model):
 
 def test_half_spaces_explain_patterns_of_records_and_no_unions_of_them():
     """Planted: an independent perceptron rule, not the fit, says which pattern is whose."""
-    rng = torch.Generator().manual_seed(0)
-    planes = nn.functional.normalize(torch.randn(300, 6, generator=rng, dtype=torch.float64), dim=1)
-    records = torch.randn(5, 6, generator=rng, dtype=torch.float64)
+    order = rng()
+    drawn = torch.randn(300, 6, generator=order, dtype=torch.float64)
+    planes = nn.functional.normalize(drawn, dim=1)
+    records = torch.randn(5, 6, generator=order, dtype=torch.float64)
     on = records @ planes.T > 0
     _, wrong = HalfSpaces(planes).separate(on)
     assert float(wrong.max()) == 0
@@ -186,9 +178,9 @@ def test_fashion_mnist_at_width_512(data_folder):
     with np.load(data_folder / "images/fashion_mnist/fashion_mnist_30k_10k.npz") as arrays:
         x = torch.tensor(arrays["x_train"][:16, None] / np.float32(255))
         y = torch.tensor(arrays["y_train"][:16]).long()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = nn.Sequential(nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 10))
+    model = seeded(
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 10))
+    )
     claim = attacked(gradient_view(model, x, y, input_shape=(1, 28, 28)))
     assert claim.solved
-    assert worst_psnr(claim, x) >= 60
+    assert worst_psnr(claim.inputs, x) >= 60

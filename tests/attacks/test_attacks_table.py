@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
-from attack_views import auxiliary, digits, draw, job, mlp, noisy, update_of
+from attack_views import auxiliary, digits, draw, known, mlp, noisy, rng, update_of
 from torch import Tensor
 
 from seepage.attacks.api import attack_view
@@ -19,7 +18,7 @@ from seepage.core.attack import ActiveAttack, Attack
 from seepage.core.cards import COST_TIERS, AttackCard
 from seepage.core.claims import AttributeGuess, MembershipScores, Reconstruction
 from seepage.core.errors import NotApplicableError, PlanError, UsageError
-from seepage.core.threat import OBSERVERS, Capability, Observer
+from seepage.core.threat import OBSERVERS, Capability
 from seepage.core.views import (
     VIEW_KINDS,
     AggregateView,
@@ -61,19 +60,14 @@ def a_view(kind: str, card: AttackCard | None = None, **changes: Any) -> View:
     Where `card` is that of an active attack, its server has made its move.
     """
     model = mlp(32)
-    common: dict[str, Any] = {
-        "observer": Observer.HONEST_SERVER,
-        "job": job(clients=4, cohort=4),
-        "loss": F.cross_entropy,
-        "facts": (BatchSize(2), Candidates(X[:24], Y[:24]), auxiliary()),
-        "defenses": (SUMMED,) if kind == "aggregate" else (),
-        **changes,
-    }
+    facts = BatchSize(2), Candidates(X[:24], Y[:24]), auxiliary()
+    defenses = (SUMMED,) if kind == "aggregate" else ()
+    common = {**known(*facts, defenses=defenses, clients=4, cohort=4), **changes}
     sent: dict[int, Any] = {}
     attack = card.build({}) if card else None
     if isinstance(attack, ActiveAttack):
-        known = ServerKnowledge(round=0, model=model, cohort=(0, 1), **common)
-        sent = dict(attack.act(known, torch.Generator().manual_seed(1)).models)
+        told = ServerKnowledge(round=0, model=model, cohort=(0, 1), **common)
+        sent = dict(attack.act(told, rng(1)).models)
     models = {c: sent.get(c, model) for c in range(4)}
     updates = {c: update_of(models[c], (X[i], Y[i])) for c in range(4) for i in [draw(c, 2)]}
     state = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -119,9 +113,7 @@ def test_it_claims_what_its_card_says_and_leaves_the_view_alone(card: AttackCard
     flags = [p.requires_grad for p in getattr(view, "model", mlp(1)).parameters()]
     settings = QUICK.get(card.name, {})
     shared = torch.random.get_rng_state()
-    first, again = (
-        attack_view(card.name, view, torch.Generator().manual_seed(5), **settings) for _ in range(2)
-    )
+    first, again = (attack_view(card.name, view, rng(5), **settings) for _ in range(2))
     assert isinstance(first, CLAIMS[card.claims])
     assert torch.equal(torch.random.get_rng_state(), shared)
     assert flags == [p.requires_grad for p in getattr(view, "model", mlp(1)).parameters()]

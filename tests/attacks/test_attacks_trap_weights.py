@@ -6,54 +6,40 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
-from attack_views import auxiliary, digits, draw, job, lenet, mlp, seeded, trained_mlp, update_of
+from attack_scores import quality
+from attack_views import (
+    auxiliary,
+    digits,
+    draw,
+    job,
+    lenet,
+    mlp,
+    moved,
+    rng,
+    seeded,
+    seen,
+    trained_mlp,
+    update_of,
+)
 from torch import Tensor, nn
 
 from seepage.attacks.inversion.active.passage import open_passage, passage
 from seepage.attacks.inversion.active.trap_weights import TrapWeights
 from seepage.attacks.inversion.exact.fully_connected import FullyConnected
 from seepage.core.errors import NotApplicableError, UsageError
-from seepage.core.threat import Observer
-from seepage.core.views import AggregateView, BatchSize, ServerKnowledge, UpdateView
+from seepage.core.views import BatchSize
 from seepage.metrics.matching import match
-from seepage.metrics.reconstruction import psnr
 
 X, Y = digits()
 
 
-def moved(attack: TrapWeights, model: nn.Module, batch: int, clients: int = 1, **changes: Any):
-    knowledge = ServerKnowledge(
-        observer=Observer.MALICIOUS_SERVER,
-        job=job(**changes),
-        loss=F.cross_entropy,
-        facts=(auxiliary(), BatchSize(batch)),
-        round=0,
-        model=model,
-        cohort=tuple(range(clients)),
-    )
-    return attack.act(knowledge, torch.Generator().manual_seed(0)).models[0]
-
-
-def seen(sent: nn.Module, *batches: Tensor, facts: Any = None, x: Tensor = X, **changes: Any):
-    updates = [update_of(sent, (x[i], Y[i])) for i in batches]
-    common: dict[str, Any] = {
-        "observer": Observer.MALICIOUS_SERVER,
-        "job": job(**changes),
-        "loss": F.cross_entropy,
-        "facts": (BatchSize(len(batches[0])),) if facts is None else facts,
-        "round": 0,
-        "model": sent,
-    }
-    if len(batches) == 1:
-        return UpdateView(client=0, update=updates[0], **common)
-    mean = {name: sum(u[name] for u in updates) / len(updates) for name in updates[0]}
-    return AggregateView(contributors=len(batches), aggregate=mean, **common)
+def trapped(attack: TrapWeights, model: nn.Module, batch: int, **more: Any) -> Any:
+    """What the attack sends to clients with batches of this size."""
+    return moved(attack, model, auxiliary(), BatchSize(batch), **more)
 
 
 def exact(found: Tensor, originals: Tensor) -> int:
-    pairs = match(found, originals)
-    return sum(float(psnr(found[i : i + 1], originals[j : j + 1])[0]) > 50 for i, j in pairs)
+    return int((quality(found, originals) > 50).sum())
 
 
 def deep(stride: int, channels: int) -> nn.Module:
@@ -74,10 +60,10 @@ def deep(stride: int, channels: int) -> nn.Module:
 
 def test_a_neuron_fires_for_about_one_record_of_the_batch():
     for batch in (8, 64):
-        sent = moved(TrapWeights(), mlp(512), batch)
+        sent = trapped(TrapWeights(), mlp(512), batch)
         fires = (sent[1](X[:800].flatten(1)) > 0).double().mean()
         assert 0.6 / batch < float(fires) < 1.6 / batch
-    layer = moved(TrapWeights(scaling=0.5), mlp(64), 8)[1]
+    layer = trapped(TrapWeights(scaling=0.5), mlp(64), 8)[1]
     negative = layer.weight < 0
     assert negative.sum(1).tolist() == [32] * 64
     weight = layer.weight.detach()
@@ -91,11 +77,9 @@ def test_traps_show_more_than_the_untouched_model_and_subtraction_more_yet(build
     counts = dict.fromkeys(("passive", "paper", "subtracting"), 0)
     for seed in range(3):
         index = draw(seed, 24)
-        passive = FullyConnected(largest_search=0, refits=0)(
-            seen(build(), index), torch.Generator().manual_seed(0)
-        )
+        passive = FullyConnected(largest_search=0, refits=0)(seen(build(), index), rng())
         counts["passive"] += exact(passive.inputs, X[index])
-        sent = moved(TrapWeights(), build(), 24)
+        sent = trapped(TrapWeights(), build(), 24)
         for name, attack in (
             ("paper", TrapWeights(subtract=False)),
             ("subtracting", TrapWeights()),
@@ -112,7 +96,7 @@ def test_traps_show_more_than_the_untouched_model_and_subtraction_more_yet(build
 
 
 def test_a_secure_sum_of_four_clients_is_a_larger_batch():
-    sent = moved(TrapWeights(), mlp(512), 4, clients=4)
+    sent = trapped(TrapWeights(), mlp(512), 4, clients=4)
     batches = [draw(c, 4) for c in range(4)]
     found = TrapWeights()(seen(sent, *batches), torch.Generator())
     assert exact(found.inputs, X[torch.cat(batches)]) >= 14
@@ -120,7 +104,7 @@ def test_a_secure_sum_of_four_clients_is_a_larger_batch():
 
 def test_convolutions_pass_a_record_on_also_through_a_stride():
     for model in (deep(1, 1), deep(2, 4)):
-        sent = moved(TrapWeights(), model, 8)
+        sent = trapped(TrapWeights(), model, 8)
         way = passage(sent, job())
         inner = sent[:5](X[:7])
         torch.testing.assert_close(inner[:, way.positions].view(7, 1, 8, 8), X[:7])
@@ -148,18 +132,18 @@ def test_negative_values_are_lifted_over_the_relu():
 
 def test_it_refuses_where_pixels_are_lost_or_nothing_keeps_records_apart():
     with pytest.raises(NotApplicableError, match="stride 2x2 over 1 channels loses pixels: 3"):
-        moved(TrapWeights(), deep(2, 3), 8)
+        trapped(TrapWeights(), deep(2, 3), 8)
     with pytest.raises(NotApplicableError, match="no ReLU behind"):
-        moved(TrapWeights(), lenet(), 8)
+        trapped(TrapWeights(), lenet(), 8)
     normalized = deep(1, 1)
     normalized[1] = nn.BatchNorm2d(1)
     with pytest.raises(NotApplicableError, match="1 is a BatchNorm2d"):
-        moved(TrapWeights(), normalized, 8)
+        trapped(TrapWeights(), normalized, 8)
     with pytest.raises(NotApplicableError, match="no ReLU"):
-        moved(TrapWeights(), mlp(32, nn.Sigmoid), 8)
+        trapped(TrapWeights(), mlp(32, nn.Sigmoid), 8)
     with pytest.raises(UsageError, match="scaling is 1"):
         TrapWeights(scaling=1.0)
-    narrow = moved(TrapWeights(scaling=0.999), mlp(2), 64)
+    narrow = trapped(TrapWeights(scaling=0.999), mlp(2), 64)
     found = TrapWeights()(seen(narrow, draw(0, 64)), torch.Generator())
     assert not found.solved
     assert "too few neurons" in found.explanation

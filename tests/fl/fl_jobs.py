@@ -16,7 +16,10 @@ SHAPE, CLASSES = (1, 8, 8), 10
 
 
 def seeded(make: Callable[[], nn.Module]) -> Callable[[torch.Generator], nn.Module]:
+    """Return a factory whose models follow from the generator's seed."""
+
     def build(rng: torch.Generator) -> nn.Module:
+        """Make the model under the generator's seed; the global generator stays."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rng.initial_seed())
             return make()
@@ -25,6 +28,7 @@ def seeded(make: Callable[[], nn.Module]) -> Callable[[torch.Generator], nn.Modu
 
 
 def mlp(width: int = 16, *, last: nn.Module | None = None) -> nn.Module:
+    """Return one hidden layer, with another one behind it if asked for."""
     middle = [last] if last else []
     return nn.Sequential(
         nn.Flatten(), nn.Linear(64, width), nn.ReLU(), *middle, nn.Linear(width, CLASSES)
@@ -32,12 +36,14 @@ def mlp(width: int = 16, *, last: nn.Module | None = None) -> nn.Module:
 
 
 def cnn() -> nn.Module:
+    """Return a convolution and a linear layer."""
     return nn.Sequential(
         nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(36, CLASSES)
     )
 
 
 def records(n: int, first: int, rng: torch.Generator, shape=SHAPE) -> Records:
+    """Return `n` random records whose rows count from `first`."""
     return Records(
         inputs=torch.randn(n, *shape, generator=rng),
         targets=torch.randint(0, CLASSES, (n,), generator=rng),
@@ -46,6 +52,7 @@ def records(n: int, first: int, rng: torch.Generator, shape=SHAPE) -> Records:
 
 
 def job(make=mlp, *, clients: int = 4, n: int = 12, loss=F.cross_entropy, **training) -> Task:
+    """Return a job of alike clients; `training` changes how they train."""
     rng = torch.Generator().manual_seed(5)
     held = tuple(
         ClientData(
@@ -67,9 +74,11 @@ def job(make=mlp, *, clients: int = 4, n: int = 12, loss=F.cross_entropy, **trai
 
 
 def as_double(task: Task) -> Task:
+    """Return the job in double precision."""
     from dataclasses import replace
 
     def double(r: Records) -> Records:
+        """Return records in double precision."""
         return replace(r, inputs=r.inputs.double())
 
     clients = tuple(
@@ -88,6 +97,7 @@ class Plain(Defense):
 
     @property
     def card(self) -> DefenseCard:
+        """A card that promises nothing."""
         return DefenseCard(
             name=type(self).__name__.lower(),
             summary="for tests",

@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_diabetes, load_digits
+from sklearn.datasets import load_diabetes
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from reproducible import digits as all_digits
+from reproducible import rng
 from seepage.core.errors import DataError
 from seepage.core.intervals import Difference, Rate
 from seepage.metrics.features import FeatureSpace
@@ -15,16 +17,9 @@ from seepage.metrics.reconstruction import psnr
 from seepage.metrics.recovery import of_originals, recovered, recovery_curve, recovery_gain
 
 
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 @pytest.fixture(scope="module")
 def digits() -> tuple[Tensor, Tensor]:
-    source = load_digits()
-    order = torch.randperm(1797, generator=rng())
-    inputs = torch.from_numpy(source["images"][:, None] / 16).float()
-    return inputs[order], torch.from_numpy(source["target"])[order]
+    return all_digits()
 
 
 @pytest.fixture(scope="module")

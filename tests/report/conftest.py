@@ -10,6 +10,7 @@ from seepage.core.results import Result
 
 @pytest.fixture
 def result() -> Result:
+    """A result of many kinds of findings."""
     return audit_result()
 
 

@@ -39,6 +39,7 @@ BASE = Finding(
 
 
 def findings() -> tuple[Finding, ...]:
+    """Return findings of every verdict."""
     clear = replace(
         BASE,
         id=ROWS,
@@ -80,6 +81,7 @@ def findings() -> tuple[Finding, ...]:
 
 
 def _odd(blunt: Finding) -> tuple[Finding, ...]:
+    """Return one that is broken and one that was accepted, and the uncounted."""
     broken = replace(
         BASE,
         id="wine/model-holder/loss-threshold/final/tpr_at_1pct_fpr",
@@ -119,6 +121,7 @@ def _odd(blunt: Finding) -> tuple[Finding, ...]:
 
 
 def _uncounted(blunt: Finding) -> tuple[Finding, ...]:
+    """Return an ungated finding, and one whose words are hostile."""
     ungated = replace(
         BASE,
         id="digits/honest-server/inverting-gradients/start/psnr",
@@ -147,6 +150,7 @@ def _uncounted(blunt: Finding) -> tuple[Finding, ...]:
 
 
 def records() -> tuple[EpsilonRecord, ...]:
+    """Return a record of central noise, and one of none."""
     central = EpsilonRecord(
         mechanism="DPSGD, noise_multiplier 1.1, max_grad_norm 1.0",
         unit="record",
@@ -177,6 +181,7 @@ def records() -> tuple[EpsilonRecord, ...]:
 
 
 def audit_result() -> Result:
+    """Return a result that holds them all."""
     plan = Plan(
         name="clinic <b>north</b>",
         seed=7,
