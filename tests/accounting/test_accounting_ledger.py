@@ -73,7 +73,7 @@ def test_exactly_what_fits_is_charged_and_nothing_more(folder: Path) -> None:
         assert ledger.remaining("c", ONE) == 5 - release
         ledger.charge("c", ONE, release_id=release)
     before = ledger.path.read_bytes()
-    with pytest.raises(BudgetExceeded, match="'c' has spent epsilon 3.708 of 3.70769") as caught:
+    with pytest.raises(BudgetExceeded, match=r"'c' has spent epsilon 3\.708 of 3\.70769") as caught:
         ledger.charge("c", ONE, release_id="sixth")
     assert "epsilon 1.5 alone" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -116,7 +116,7 @@ def test_the_order_of_charges_does_not_matter(
             spent.append(ledger.spent("c"))
     assert spent[0] == spent[1]
     total = compose([*exact, *bounded]).mu_bound
-    assert spent[0] == pytest.approx(epsilon_of(total, DELTA), rel=1e-9)
+    assert spent[0] == pytest.approx(epsilon_of(total, DELTA), rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize(("rate", "sigma", "target"), [(0.1, 1.0, 16.56), (0.01, 1.0, 8.0)])
@@ -194,7 +194,7 @@ def test_a_release_is_charged_once(folder: Path) -> None:
     ledger.charge("c", record(), release_id="r")
     before = ledger.path.read_bytes()
     ledger.charge("c", record(), release_id="r")
-    ledger.charge("c", SampledGaussian(noise_multiplier=4.0, adjacency="replace"), release_id="r")
+    ledger.charge("c", SampledGaussian(noise_multiplier=4, adjacency="replace"), release_id="r")
     with pytest.raises(RefusedError, match="'r' was charged for another mechanism before"):
         ledger.charge("c", record(noise_multiplier=4.1), release_id="r")
     with pytest.raises(RefusedError, match="'r' was charged for client 'c' before"):

@@ -31,6 +31,7 @@ from ..core.errors import RefusedError, UsageError
 from .ledger_file import LedgerFile
 from .ledger_filter import LIMIT, PrivacyFilter, filter_for
 from .ledger_terms import Asked, Id, Terms, agreed, asked_of, require_id
+from .mechanism import mechanism_from_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -128,7 +129,7 @@ class Ledger:
             db.execute(
                 "INSERT INTO charges (release_id, client, share, mechanism, charged_at) "
                 "VALUES (?, ?, ?, ?, ?)",
-                (release_id, client, share, asked.content, _now()),
+                (release_id, client, share, json.dumps(asked.mechanism.to_json()), _now()),
             )
 
     def spent(self, client: Id) -> float:
@@ -206,8 +207,10 @@ def _charged(db: sqlite3.Connection, client: Id, asked: Asked, release_id: Id) -
     found = db.execute(
         "SELECT client, mechanism FROM charges WHERE release_id = ?", (release_id,)
     ).fetchone()
-    if found is None or found == (client, asked.content):
-        return found is not None
+    if found is None:
+        return False
+    if found[0] == client and mechanism_from_json(json.loads(found[1])) == asked.mechanism:
+        return True
     other = "another mechanism" if found[0] == client else f"client {found[0]!r}"
     raise RefusedError(
         f"release {release_id!r} was charged for {other} before; release nothing, or give this "

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from ..core.errors import RefusedError, UsageError
@@ -65,7 +65,8 @@ class LedgerFile:
                     db.execute("INSERT INTO target VALUES (?, ?)", self.target)
         with self.reading() as db:
             if (found := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
-                raise UsageError(f"ledger {path}: damaged ({found}); restore it from a copy")
+                said = " ".join(found.split())
+                raise UsageError(f"ledger {path}: damaged ({said}); restore it from a copy")
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection]:
@@ -94,9 +95,10 @@ class LedgerFile:
             return
         # A foreign database must not even have its journal replayed: `immutable` reads the
         # file as it lies. A plain open() would drop this process's locks on closing.
-        with closing(self._connect("mode=ro&immutable=1")) as db:
+        with suppress(sqlite3.Error), closing(self._connect("mode=ro&immutable=1")) as db:
+            # An error may be another process's half-written commit: those who lock will see.
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-                raise UsageError(f"ledger {self.path}: it is no ledger: name another file")
+                raise UsageError(f"ledger {path}: it is no ledger: name another file")
 
     def _check(self, db: sqlite3.Connection) -> None:
         version = db.execute("PRAGMA user_version").fetchone()[0]

@@ -7,7 +7,6 @@ have no common total.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -28,11 +27,6 @@ class Asked:
 
     mechanism: Mechanism
     terms: Terms
-
-    @property
-    def content(self) -> str:
-        """Return the mechanism as JSON text, equal for equal mechanisms."""
-        return json.dumps(self.mechanism.to_json(), sort_keys=True)
 
 
 def asked_of(record: EpsilonRecord | Mechanism) -> Asked:
