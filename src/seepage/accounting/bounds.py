@@ -14,7 +14,7 @@ from functools import cached_property
 from math import inf, log, sqrt
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import log_ndtr, ndtr, ndtri
 
 from ..core.errors import UsageError
 from ..core.intervals import Floats
@@ -151,3 +151,31 @@ def rero_bound(mu: float, prior: float) -> float:
     if not mu >= 0:
         raise UsageError(f"mu is {mu}; use 0 or more")
     return (Unprotected() if mu == inf else GaussianProfile(mu)).rero(prior)
+
+
+def antipodal_success(mu: float) -> float:
+    """Return the best chance to tell two opposite candidates apart from mu-GDP releases.
+
+    Phi(mu), for candidates at the two ends of what clipping lets through: they differ by
+    twice the norm that `mu` is of, and a blind guess is right half the time.
+    """
+    return rero_bound(mu, 0.5)
+
+
+def orthogonal_success(mu: float, candidates: int) -> float:
+    """Return the best chance to pick the truth among n orthogonal candidates of equal norm.
+
+    Of a Gaussian release of one of them, each `mu` standard deviations long and equally
+    likely: the largest correlation wins, which is the truth's with probability
+    integral phi(z) Phi(z + mu)^(n-1) dz.
+
+    >>> round(orthogonal_success(2.0, 100), 3)
+    0.323
+    """
+    if not mu >= 0:
+        raise UsageError(f"mu is {mu}; use 0 or more")
+    if candidates < 1:
+        raise UsageError(f"there are {candidates} candidates; use 1 or more")
+    z = np.linspace(-13.0, 13.0, 20_001)
+    weights = np.exp(-(z**2) / 2)
+    return float(weights @ np.exp((candidates - 1) * log_ndtr(z + mu)) / weights.sum())
