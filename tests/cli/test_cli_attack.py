@@ -61,6 +61,7 @@ def test_a_defense_takes_part_and_words_name_it_all(tmp_path: Path) -> None:
         (["dlg", "--draws", "0"], "use 1 or more"),
         (["fedmia"], "`seepage audit`"),
         (["averaged", "--defense", "secure-aggregation"], "secure-aggregation hides"),
+        (["spear", "--model", "lenet"], "the first layer is a Conv2d"),
     ],
 )
 def test_a_mistake_is_one_clear_line(tmp_path: Path, arguments: list[str], words: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..core.errors import UsageError
+from ..core.errors import NotApplicableError, UsageError
 from ..core.plan import MOMENTS
 from ..core.plan_reader import plan_from_json
 from ..core.results import plain_json
@@ -92,7 +92,10 @@ def attack(
 
         torch.set_num_threads(1)
         bench = Bench(plan, draws=draws, base=Path())
-        found = bench.run(plan.attacks[0], include_records=include_records)
+        try:
+            found = bench.run(plan.attacks[0], include_records=include_records)
+        except NotApplicableError as error:
+            raise UsageError(f"{name} can't be run on this job: {error}") from error
     short = f"attack-{name}-{plan.tasks[0].name}-{plan.tasks[0].model.name}-b{batch}-{stage}-{seed}"
     _tell(found, out or Path("seepage-runs") / short, as_json)
 
