@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from itertools import pairwise
 from math import log, sqrt
 from pathlib import Path
@@ -22,7 +23,7 @@ from scipy.stats import norm
 from seepage.accounting.composed import compose
 from seepage.accounting.gaussian import delta_of, epsilon_of, mu_of
 from seepage.accounting.ledger import BudgetExceeded, Ledger
-from seepage.accounting.ledger_filter import PrivacyFilter, filter_for
+from seepage.accounting.ledger_filter import LIMIT, WHOLE, PrivacyFilter, filter_for
 from seepage.accounting.mechanism import Mechanism
 from seepage.accounting.record import epsilon_and_accountant, gaussian_record
 from seepage.accounting.sampled_gaussian import SampledGaussian
@@ -189,6 +190,29 @@ def test_the_rule_is_fixed_by_the_first_charge(folder: Path) -> None:
     assert ledger.spent("sampled later") == pytest.approx(epsilon_of(sqrt(MU**2 + 1), DELTA))
 
 
+def test_whoever_charges_first_fixes_the_rule(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = opened(folder, 8.0)
+
+    def overtaken(first: Mechanism, *target: float) -> PrivacyFilter:
+        if first == SAMPLED:
+            opened(folder, 8.0).charge("c", ONE, release_id="overtakes")
+        return filter_for(first, *target)
+
+    monkeypatch.setattr("seepage.accounting.ledger.filter_for", overtaken)
+    ledger.charge("c", SAMPLED, release_id="overtaken")
+    assert ledger.spent("c") == pytest.approx(epsilon_of(sqrt(MU**2 + 1), DELTA))
+
+
+@given(cost=st.floats(1e-30, 10.0), target=st.floats(0.01, 100.0))
+def test_a_share_is_rounded_up(cost: float, target: float) -> None:
+    rule = PrivacyFilter(order=None, target_epsilon=target, target_delta=DELTA)
+    exact = Fraction(cost) / Fraction(rule.budget) * WHOLE
+    share = rule.share(cost)
+    assert exact <= share < exact + 1 or (exact > LIMIT and share > LIMIT)
+
+
 def test_a_release_is_charged_once(folder: Path) -> None:
     ledger = opened(folder)
     ledger.charge("c", record(), release_id="r")
@@ -215,6 +239,9 @@ def test_what_has_no_common_epsilon_is_not_summed(folder: Path, other: dict[str,
         ledger.charge("c", record(**other), release_id=2)
     with pytest.raises(RefusedError, match="no common epsilon"):
         ledger.remaining("c", record(**other))
+    if "adjacency" not in other:  # the same mechanism, under other terms
+        with pytest.raises(RefusedError, match="no common epsilon"):
+            ledger.charge("c", record(**other), release_id=1)
     with pytest.raises(RefusedError, match="add-remove and replace"):
         ledger.charge("d", compose([ONE, replace(ONE, adjacency="replace")]), release_id=3)
     ledger.charge("d", record(**other), release_id=2)

@@ -10,6 +10,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import count
 from math import sqrt
@@ -113,6 +114,16 @@ def test_the_same_release_at_once_counts_once(folder: Path) -> None:
     assert sorted(paid) == sorted(list(range(25)) * 6)
     assert sorted(stored(opened(folder))) == list(range(25))
     assert opened(folder).spent("c") == pytest.approx(total(25), rel=1e-9)
+
+
+def test_threads_share_a_ledger(folder: Path) -> None:
+    ledger = opened(folder, total(100))
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(ledger.charge, "c", ONE, release_id=n // 2) for n in range(240)]
+    refused = [one.exception() for one in asked if one.exception()]
+    assert {type(error) for error in refused} == {BudgetExceeded}
+    assert len(stored(ledger)) == len(set(stored(ledger))) == 100
+    assert len(refused) == 2 * 20
 
 
 def test_a_kill_at_any_moment_loses_no_charge(tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ class _Account:
     """What the file knows of a client."""
 
     rule: PrivacyFilter
-    terms: Terms
-    shares: int
+    terms: Terms = (None, None, None)
+    shares: int = 0
 
 
 class Ledger:
@@ -107,18 +107,16 @@ class Ledger:
         require_id("client", client)
         require_id("release_id", release_id)
         asked = asked_of(record)
-        with self._file.reading() as db:
-            account = self._account(db, client, asked.mechanism)
         # Costs can take a second to compute: not while others wait for the file.
-        rule = account.rule
+        rule = self._account(client, asked.mechanism).rule
         cost = rule.cost(asked.mechanism)
         with self._file.writing() as db:
+            account = self._stored(db, client) or _Account(rule=rule)
+            terms = agreed(client, account.terms, asked.terms)
             if _charged(db, client, asked, release_id):
                 return
-            account = self._account(db, client, asked.mechanism)
-            if account.rule != rule:
+            if account.rule != rule:  # another process has charged this client first
                 rule, cost = account.rule, account.rule.cost(asked.mechanism)
-            terms = agreed(client, account.terms, asked.terms)
             share = rule.share(cost)
             if account.shares + share > LIMIT:
                 raise self._exceeded(client, account, rule.epsilon(cost), release_id)
@@ -140,14 +138,13 @@ class Ledger:
         at what was released.
         """
         with self._file.reading() as db:
-            account = self._account(db, client, None)
-        return account.rule.epsilon_of_shares(account.shares)
+            account = self._stored(db, client)
+        return account.rule.epsilon_of_shares(account.shares) if account else 0.0
 
     def remaining(self, client: Id, record: EpsilonRecord | Mechanism) -> int:
         """Return how many more charges of `record` fit into the client's budget."""
         asked = asked_of(record)
-        with self._file.reading() as db:
-            account = self._account(db, client, asked.mechanism)
+        account = self._account(client, asked.mechanism)
         agreed(client, account.terms, asked.terms)
         share = account.rule.share(account.rule.cost(asked.mechanism))
         return max(LIMIT - account.shares, 0) // max(share, 1)
@@ -171,25 +168,27 @@ class Ledger:
             rows = db.execute("SELECT client FROM clients ORDER BY client").fetchall()
         return tuple(client for (client,) in rows)
 
-    def _account(self, db: sqlite3.Connection, client: Id, first: Mechanism | None) -> _Account:
-        """Return what is stored of `client`, else what its account would be after `first`."""
+    def _account(self, client: Id, first: Mechanism) -> _Account:
+        """Return what is stored of `client`, else an empty account that `first` would begin."""
+        with self._file.reading() as db:
+            stored = self._stored(db, client)
         target = self.target_epsilon, self.target_delta
-        stored = db.execute(
-            "SELECT renyi_order, unit, adjacency, observer FROM clients WHERE client = ?", (client,)
+        return stored or _Account(rule=filter_for(first, *target))
+
+    def _stored(self, db: sqlite3.Connection, client: Id) -> _Account | None:
+        """Return what is stored of `client`; None where it was never charged."""
+        row = db.execute(
+            "SELECT renyi_order, unit, adjacency, observer, (SELECT coalesce(sum(share), 0) "
+            "FROM charges WHERE charges.client = clients.client) FROM clients WHERE client = ?",
+            (client,),
         ).fetchone()
-        if stored is None:
-            rule = (
-                PrivacyFilter(order=None, target_epsilon=target[0], target_delta=target[1])
-                if first is None
-                else filter_for(first, *target)
-            )
-            return _Account(rule=rule, terms=(None, None, None), shares=0)
-        total = "SELECT coalesce(sum(share), 0) FROM charges WHERE client = ?"
-        return _Account(
-            rule=PrivacyFilter(order=stored[0], target_epsilon=target[0], target_delta=target[1]),
-            terms=tuple(stored[1:]),
-            shares=int(db.execute(total, (client,)).fetchone()[0]),
+        if row is None:
+            return None
+        order, unit, adjacency, observer, shares = row
+        rule = PrivacyFilter(
+            order=order, target_epsilon=self.target_epsilon, target_delta=self.target_delta
         )
+        return _Account(rule=rule, terms=(unit, adjacency, observer), shares=shares)
 
     def _exceeded(
         self, client: Id, account: _Account, asked: float, release_id: Id
