@@ -1,7 +1,7 @@
 """The SQLite file behind a ledger: opened, checked, and written so that a charge stays.
 
 Rollback journal, `synchronous=EXTRA` (FULL, and the folder synced after the journal is gone):
-once a commit returns, a power cut can't undo it. A write-ahead log would commit some five
+once a commit returns, a power cut can't undo it. A write-ahead log commits two to five
 times faster, but then recent charges lie in a second file: a ledger that is copied without it
 has forgotten them, and it needs memory shared between processes, which network folders lack.
 
