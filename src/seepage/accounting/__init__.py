@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import epsilon, epsilon_record
     from .bounds import rero_bound
+    from .deployment import Deployment
     from .ledger import BudgetExceeded, Ledger
     from .record import compose_records
+    from .vantage import calibrated
 
 _HOMES = {
     "BudgetExceeded": "ledger",
+    "Deployment": "deployment",
     "Ledger": "ledger",
+    "calibrated": "vantage",
     "compose_records": "record",
     "epsilon": "api",
     "epsilon_record": "api",
@@ -26,7 +30,9 @@ _HOMES = {
 
 __all__ = [
     "BudgetExceeded",
+    "Deployment",
     "Ledger",
+    "calibrated",
     "compose_records",
     "epsilon",
     "epsilon_record",

@@ -106,12 +106,14 @@ class GaussianProfile(Profile):
 
 @dataclass(frozen=True)
 class Unprotected(Profile):
-    """No guarantee: an attack may succeed always."""
+    """No guarantee that bounds an attack: it may succeed always; `bits` may be told."""
+
+    bits: float = inf
 
     @property
     def information_bits(self) -> float:
-        """Return infinity."""
-        return inf
+        """Return the bits."""
+        return self.bits
 
     def delta(self, epsilon: Floats) -> Floats:
         """Return 1 everywhere."""

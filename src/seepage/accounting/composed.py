@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..core.errors import UsageError
+from .dominating import loss_of_renyi
 from .mechanism import Mechanism, mechanism_from_json
+from .sampled_gaussian import gaussian_loss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,19 +69,24 @@ class Composed(Mechanism):
 
     def renyi(self, orders: Floats) -> Floats:
         """Return the sum of the parts' Renyi epsilons."""
-        return np.sum([part.renyi(orders) for part in self.parts], axis=0)
+        return _renyi_of(self.parts, orders)
 
     def loss(self, interval: float) -> Any:
-        """Return the parts' loss distributions convolved, pure Gaussians as one."""
-        exact = hypot(*(part.mu for part in self.parts if part.mu is not None))
-        others = Counter(part for part in self.parts if part.mu is None)
-        losses = [
-            part.loss(interval).self_compose(count) if count > 1 else part.loss(interval)
-            for part, count in others.items()
-        ]
-        if exact > 0 or not losses:
-            from .sampled_gaussian import gaussian_loss
+        """Return the parts' loss distributions convolved.
 
+        Pure Gaussians count as one, and so do parts of which Renyi epsilons alone are known:
+        turning their sum into a distribution loses less than turning each.
+        """
+        exact = hypot(*(part.mu for part in self.parts if part.mu is not None))
+        bounded = [part for part in self.parts if part.renyi_only]
+        others = [part for part in self.parts if part.mu is None and not part.renyi_only]
+        losses: list[Any] = []
+        for part, count in Counter(others).items():
+            one = part.loss(interval)
+            losses.append(one.self_compose(count) if count > 1 else one)
+        if bounded:
+            losses.append(loss_of_renyi(lambda a: _renyi_of(bounded, a), interval))
+        if exact > 0 or not losses:
             losses.append(gaussian_loss(exact, interval))
         return reduce(lambda one, other: one.compose(other), losses)
 
@@ -119,6 +126,10 @@ def compose(mechanisms: Iterable[Mechanism]) -> Mechanism:
 def parts_of(mechanism: Mechanism) -> tuple[Mechanism, ...]:
     """Return the parts of a composed mechanism, or the mechanism alone."""
     return mechanism.parts if isinstance(mechanism, Composed) else (mechanism,)
+
+
+def _renyi_of(parts: Iterable[Mechanism], orders: Floats) -> Floats:
+    return np.sum([part.renyi(orders) for part in parts], axis=0)
 
 
 def _canonical(mechanisms: Iterable[Mechanism]) -> tuple[Mechanism, ...]:

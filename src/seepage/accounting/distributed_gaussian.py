@@ -47,6 +47,7 @@ class DistributedGaussian(Mechanism):
     """
 
     kind: ClassVar[str] = "distributed-gaussian"
+    renyi_only: ClassVar[bool] = True
 
     noise_multiplier: float
     honest: int

@@ -35,7 +35,8 @@ def loss_on_support(support: NDArray[np.int64], deltas: Floats, interval: float)
     from dp_accounting.pld.pld_pmf import create_pmf_pessimistic_connect_dots
     from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
 
-    pmf = create_pmf_pessimistic_connect_dots(interval, support, deltas)
+    with np.errstate(over="ignore"):  # support points further apart than exponentials reach
+        pmf = create_pmf_pessimistic_connect_dots(interval, support, deltas)
     return PrivacyLossDistribution(pmf)
 
 

@@ -43,6 +43,9 @@ class Mechanism(ABC):
 
     kind: ClassVar[str]
 
+    renyi_only: ClassVar[bool] = False
+    """Whether nothing tighter than the Renyi epsilons is known."""
+
     releases: int = 1
 
     def __post_init__(self) -> None:

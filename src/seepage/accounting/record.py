@@ -23,6 +23,8 @@ from .sampled_gaussian import ADJACENCIES, SampledGaussian
 RERO_PRIORS = (0.01, 0.001)
 # From here on (epsilon above 500,000) sampling is not worth a distribution's arithmetic.
 _HOPELESS = 1000.0
+# Where a distribution's exponentials near the end of what floats can hold.
+_LARGE = 500.0
 UNITS = ("record", "client")
 VANTAGES = ("central", "participation-aware", "single-updates")
 NOISES = ("simulated", "operating-system")
@@ -40,6 +42,8 @@ def profile_of(mechanism: Mechanism, delta: float = 1e-5) -> Profile:
         return GaussianProfile(mechanism.mu)
     if _HOPELESS < mechanism.mu_bound < inf:
         return GaussianProfile(mechanism.mu_bound)
+    if _beyond_losses(mechanism, delta):
+        return Unprotected(mechanism.divergence_bits())
     return loss_profile(mechanism, _checked(delta))
 
 
@@ -57,9 +61,12 @@ def epsilon_and_accountant(mechanism: Mechanism, delta: float) -> tuple[float, s
     if _HOPELESS < mechanism.mu_bound < inf:
         return by_mu, "Gaussian DP without amplification"
     library = f"(dp-accounting {version('dp-accounting')})"
+    by_rdp = rdp_epsilon(mechanism, delta), f"RDP {library}"
+    if _beyond_losses(mechanism, delta):
+        return by_rdp
     return min(
         (loss_profile(mechanism, delta).epsilon(delta), f"PLD {library}"),
-        (rdp_epsilon(mechanism, delta), f"RDP {library}"),
+        by_rdp,
         (by_mu, "Gaussian DP (a bound: Dong et al. 2019)"),
         key=lambda candidate: candidate[0],
     )
@@ -212,6 +219,11 @@ def unprotected_record(
         trust=trust,
     )
     return replace(record, accountant="none (this observer sees what is not noised)")
+
+
+def _beyond_losses(mechanism: Mechanism, delta: float) -> bool:
+    """Whether Renyi epsilons alone bound it, and losses are beyond a distribution's range."""
+    return mechanism.mu_bound == inf and rdp_epsilon(mechanism, _checked(delta)) > _LARGE
 
 
 def _checked(delta: float) -> float:

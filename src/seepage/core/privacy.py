@@ -12,7 +12,8 @@ class Exposure:
     """How often and how finely a job touches the records that a mechanism protects.
 
     `examples` is the training-set size of the smallest client (the worst case),
-    `batch_size` the expected size of a local batch.
+    `batch_size` the expected size of a local batch. `parameters` has the number of values of
+    each trainable parameter by name, where that is known; empty, bounds hold for any model.
     """
 
     rounds: int
@@ -22,6 +23,7 @@ class Exposure:
     clients: int
     cohort: int
     delta: float = 1e-5
+    parameters: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +49,8 @@ class EpsilonRecord:
     task : the job that it holds for, where there are several
     composition : the mechanisms as JSON, so that records compose by composing these; empty
         where they are not known
+    bayesian_epsilon : what holds on average over records of an assumed population, and for no
+        single one (Triastcyn & Faltings 2020); never an epsilon. None where it is not said
     """
 
     mechanism: str
@@ -65,3 +69,14 @@ class EpsilonRecord:
     noise: str = "simulated"
     task: str = ""
     composition: tuple[Mapping[str, Any], ...] = ()
+    bayesian_epsilon: float | None = None
+
+    @property
+    def release_epsilon(self) -> float:
+        """Return epsilon per release, as the command line calls it."""
+        return self.per_release_epsilon
+
+    @property
+    def bits(self) -> float:
+        """Return the bound on the bits told, as the command line calls it."""
+        return self.information_bits
