@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from .threat import Capability
@@ -22,7 +22,10 @@ class LocalStep:
     """One gradient step of a client: the model it stands at and the batch it drew.
 
     `expected_batch` is what sums are divided by; under Poisson sampling the realized
-    batch may be of another size, or empty.
+    batch may be of another size, or empty. `number` counts the job's steps from 0, those of
+    rounds that the client missed among them. `carried` is what the defense wrote there at
+    this client's step before: a defense may keep in it what it accounts for as released,
+    and nothing else, and must write new tensors and not into old ones.
     """
 
     model: nn.Module
@@ -30,6 +33,8 @@ class LocalStep:
     inputs: Tensor
     targets: Tensor
     expected_batch: int
+    number: int = 0
+    carried: dict[str, Tensor] = field(default_factory=dict[str, "Tensor"])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from typing import TYPE_CHECKING
@@ -25,11 +25,17 @@ class ClientTrainer:
     """Trains clients one by one on a working copy of the model.
 
     Defenses that override `gradient` are asked at each step. Integer and unsaved buffers
-    are kept per client from round to round.
+    are kept per client from round to round, and so is what those defenses carry on.
     """
 
     def __init__(
-        self, task: Task, model: nn.Module, defenses: Sequence[Defense], *, stochastic: bool
+        self,
+        task: Task,
+        model: nn.Module,
+        defenses: Sequence[Defense],
+        *,
+        stochastic: bool,
+        carried: Mapping[int, Mapping[str, Tensor]] | None = None,
     ) -> None:
         self._task = task
         self._model = deepcopy(model).train()
@@ -39,6 +45,11 @@ class ClientTrainer:
         self._stochastic = stochastic
         self._fresh = {n: b.detach().clone() for n, b in self._parts.local.items()}
         self._kept: dict[int, dict[str, Tensor]] = {}
+        self._carried = {client: dict(values) for client, values in (carried or {}).items()}
+
+    def carried(self) -> dict[int, dict[str, Tensor]]:
+        """Return by client what the defenses carry from its last step to its next."""
+        return {client: dict(values) for client, values in self._carried.items()}
 
     def run(
         self,
@@ -49,18 +60,20 @@ class ClientTrainer:
         expected: int,
         rng: torch.Generator,
         seed: int,
+        number: int = 0,
     ) -> dict[str, Tensor]:
         """Return new minus old value of each shared tensor after training on `steps`.
 
         With one step the parameters' part is -lr times the gradient, exactly. `rng` is for
-        the defenses, `seed` for a model that draws random numbers (dropout).
+        the defenses, `seed` for a model that draws random numbers (dropout), and `number`
+        is the round.
         """
         self._load(client, state)
         fork = torch.random.fork_rng(devices=[]) if self._stochastic else nullcontext()
         with fork:
             if self._stochastic:
                 torch.manual_seed(seed)
-            update = self._steps(client, state, steps, expected, rng)
+            update = self._steps(client, state, steps, expected, rng, number * len(steps))
         if self._fresh:
             self._kept[client] = {n: b.detach().clone() for n, b in self._parts.local.items()}
         for name, value in self._parts.buffers.items():
@@ -82,23 +95,24 @@ class ClientTrainer:
         steps: Sequence[Records],
         expected: int,
         rng: torch.Generator,
+        first: int,
     ) -> dict[str, Tensor]:
         lr, own = self._task.training.lr, self._parts.parameters
         if len(steps) == 1:
-            gradient = self._gradient(client, steps[0], expected, rng)
+            gradient = self._gradient(client, steps[0], expected, rng, first)
             return {name: g * -lr for name, g in zip(own, gradient, strict=True)}
-        for batch in steps:
-            gradient = self._gradient(client, batch, expected, rng)
+        for number, batch in enumerate(steps, first):
+            gradient = self._gradient(client, batch, expected, rng, number)
             with torch.no_grad():
                 for parameter, g in zip(self._parameters, gradient, strict=True):
                     parameter.sub_(g, alpha=lr)
         return {name: p.detach() - state[name] for name, p in own.items()}
 
     def _gradient(
-        self, client: int, batch: Records, expected: int, rng: torch.Generator
+        self, client: int, batch: Records, expected: int, rng: torch.Generator, number: int
     ) -> list[Tensor]:
         if self._defenses:
-            protected = self._protected(batch, expected, rng)
+            protected = self._protected(client, batch, expected, rng, number)
             if protected is not None:
                 return protected
         if not len(batch):
@@ -117,7 +131,7 @@ class ClientTrainer:
         return [g * (len(batch) / expected) for g in gradient]
 
     def _protected(
-        self, batch: Records, expected: int, rng: torch.Generator
+        self, client: int, batch: Records, expected: int, rng: torch.Generator, number: int
     ) -> list[Tensor] | None:
         step = LocalStep(
             model=self._model,
@@ -125,6 +139,8 @@ class ClientTrainer:
             inputs=batch.inputs,
             targets=batch.targets,
             expected_batch=expected,
+            number=number,
+            carried=self._carried.setdefault(client, {}),
         )
         given: list[tuple[str, Update]] = []
         for defense in self._defenses:

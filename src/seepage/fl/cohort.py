@@ -79,6 +79,10 @@ class LocalTraining:
                 )
             yield LocalResult(client=client, update=update, used=_distinct(draws[client]))
 
+    def carried(self) -> dict[int, dict[str, Tensor]]:
+        """Return by client what the defenses carry from its last step to its next."""
+        return self._clients.carried()
+
     def _batch_it(self, draws: Mapping[int, list[Tensor]]) -> bool:
         sizes = {len(indices) for drawn in draws.values() for indices in drawn}
         if len(sizes) > 1 or 0 in sizes:
@@ -121,6 +125,7 @@ class LocalTraining:
                     expected=self._sizes[client],
                     rng=rngs[client],
                     seed=derive_seed(self._seed, "local", self._replica, number, client),
+                    number=number,
                 ),
             )
 

@@ -102,6 +102,7 @@ def _round(
     rng = torch_rng(seed, "cohort", replica, number)
     cohort = cohort_of(len(task.clients), task.cohort, rng)
     rngs = {c: torch_rng(seed, "defense", replica, number, c) for c in cohort}
+    carried = clients.carried() if keep else {}
     released: dict[int, Update] = {}
     batches: dict[int, Records] = {}
     for result in clients.run(number, cohort, state, rngs):
@@ -117,6 +118,7 @@ def _round(
         released=released,
         batches=batches,
         aggregate=detached(aggregate),
+        carried=carried,
     )
 
 

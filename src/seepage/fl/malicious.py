@@ -24,7 +24,7 @@ from .transcript import RoundRecord
 from .vantage import common, model_at, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor, nn
 
@@ -82,7 +82,7 @@ class _Round:
         for client in cohort:
             model = move.models.get(client, plain)
             steps = self._batches(client)
-            update = self._update(client, model, steps)
+            update = self._update(client, model, steps, honest.carried)
             receipt = Receipt(model=model, roster=tuple(cohort), round=self.number)
             bound = b"".join(d.commitment(receipt) for d in defenses)
             rng = torch_rng(*self.seeds, "defense", client)
@@ -103,6 +103,7 @@ class _Round:
             aggregate=aggregate,
             sent={c: m for c, m in move.models.items() if c in cohort},
             aborted=aborted,
+            carried=honest.carried,
         )
 
     def _batches(self, client: int) -> list[Records]:
@@ -112,14 +113,20 @@ class _Round:
         draws = kind(len(data), size, torch_rng(*self.seeds, "batches", client))
         return [data.take(draws.draw()) for _ in range(training.local_steps)]
 
-    def _update(self, client: int, model: nn.Module, steps: Sequence[Records]) -> dict[str, Tensor]:
+    def _update(
+        self,
+        client: int,
+        model: nn.Module,
+        steps: Sequence[Records],
+        carried: Mapping[int, Update],
+    ) -> dict[str, Tensor]:
         task = self.transcript.task
         if id(model) not in self.trainers:
             for defense in self.transcript.defenses:
                 defense.check(deepcopy(model), task.training)
             stochastic = traits(task, model).stochastic
             self.trainers[id(model)] = ClientTrainer(
-                task, model, self.transcript.defenses, stochastic=stochastic
+                task, model, self.transcript.defenses, stochastic=stochastic, carried=carried
             )
         update = self.trainers[id(model)].run(
             client,
@@ -128,6 +135,7 @@ class _Round:
             expected=expected_batch(len(task.clients[client].train), task.training.batch_size),
             rng=torch_rng(*self.seeds, "noise", client),
             seed=derive_seed(*self.seeds, "local", client),
+            number=self.number,
         )
         if not finite(update):
             raise ModelError(f"on the sent model, the update of client {client} is not finite")

@@ -32,6 +32,7 @@ class RoundRecord:
     aggregate : the mean update as it left the aggregation
     sent : the models that a malicious server sent, by client (missing: the honest one)
     aborted : why there is no aggregate, where the clients' defenses withheld it
+    carried : by client, what its defenses carried on from earlier rounds
     """
 
     round: int
@@ -41,6 +42,7 @@ class RoundRecord:
     aggregate: Update
     sent: Mapping[int, nn.Module] = field(default_factory=dict[int, "nn.Module"])
     aborted: str = ""
+    carried: Mapping[int, Update] = field(default_factory=dict[int, "Update"])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
