@@ -25,7 +25,47 @@ CARDS: tuple[DefenseCard, ...] = (
             Parameter(
                 name="max_grad_norm",
                 default=1.0,
-                summary="L2 norm that a record's gradient is clipped to, above 0",
+                summary="L2 norm that a record's gradient is clipped to, above 0; at first, where "
+                "clipping is adaptive",
+            ),
+            Parameter(
+                name="clipping",
+                default="fixed",
+                summary="fixed, adaptive (the norm follows a quantile of the gradients' norms, "
+                "by a noisy count that is accounted for) or per-layer",
+            ),
+            Parameter(
+                name="target_quantile",
+                default=0.5,
+                summary="adaptive: share of gradients to leave unclipped, between 0 and 1",
+            ),
+            Parameter(
+                name="clip_learning_rate",
+                default=0.2,
+                summary="adaptive: step of the norm's logarithm, above 0",
+            ),
+            Parameter(
+                name="count_noise",
+                default=10.0,
+                summary="adaptive: standard deviation of the noise on the count of unclipped "
+                "gradients, in records; above half the noise multiplier",
+            ),
+            Parameter(
+                name="layer_split",
+                default="dimension",
+                summary="per-layer: shares of the squared norm by dimension, or equal",
+            ),
+            Parameter(
+                name="noise_by_layer",
+                default=None,
+                summary="table: prefix of parameter names -> factor on the noise's standard "
+                "deviation there, above 0",
+            ),
+            Parameter(
+                name="noise_schedule",
+                default=(),
+                summary="pairs of first step and factor on the noise multiplier: the stages of "
+                "the job",
             ),
         ),
         mechanism="per-record clipping and Gaussian noise in each local step, Poisson batches",

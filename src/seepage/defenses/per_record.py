@@ -5,23 +5,25 @@ So records can't mix, whatever the model does. For small batches it is also the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.func import functional_call, grad, vmap
 
 from ..core.errors import RefusedError
+from .record_groups import clipping_scale
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..core.defense import LocalStep
     from ..core.views import Loss
+    from .record_groups import Groups
 
 # Gradients of this many records are held at once, each the size of the model.
 CHUNK = 64
-# Clipping this much shorter keeps rounding in the norm from letting a gradient exceed it.
-_SLACK = 1e-5
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -29,25 +31,53 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
-def clipped_sum(step: LocalStep, max_norm: float) -> dict[str, Tensor]:
-    """Return by parameter the sum of the records' gradients, each clipped to `max_norm`.
+@dataclass(frozen=True, slots=True, eq=False)
+class Clipped:
+    """The sum of clipped gradients by parameter, and what they were clipped by.
+
+    `lengths` `[groups, batch]` are the norms before clipping: secrets of the records.
+    """
+
+    total: dict[str, Tensor]
+    lengths: Tensor
+
+
+def clipped(step: LocalStep, groups: Groups) -> Clipped:
+    """Return the sum of the records' gradients, each clipped in every group to its norm.
 
     Raises `RefusedError` where the model or the loss does not work record by record, where
     the loss is no mean over them, or where a gradient is not finite.
     """
     total: dict[str, Tensor] = {}
+    lengths: list[Tensor] = []
+    for gradients in chunks(step):
+        lengths.append(torch.stack([norms({n: gradients[n] for n in names}) for names in groups]))
+        for (names, max_norm), length in zip(groups.items(), lengths[-1], strict=True):
+            add_scaled(total, {n: gradients[n] for n in names}, clipping_scale(length, max_norm))
+    return Clipped(total, torch.cat(lengths, 1))
+
+
+def chunks(step: LocalStep) -> Iterator[dict[str, Tensor]]:
+    """Yield the gradients of some records after others, `[records, *shape]` by parameter.
+
+    They are checked to be those of a mean over the batch, and finite losses; refusals as of
+    `clipped`.
+    """
     for inputs, targets in zip(step.inputs.split(CHUNK), step.targets.split(CHUNK), strict=True):
         gradients, outputs, losses = _per_record(step, inputs, targets)
         require_mean_loss(step.loss, outputs, targets, losses)
-        scale = clipping_scale(norms(gradients), max_norm)
-        for name, gradient in gradients.items():
-            part = torch.tensordot(scale.to(gradient.dtype), gradient, 1)
-            total[name] = total[name] + part if name in total else part
-    return total
+        yield gradients
 
 
-def norms(gradients: dict[str, Tensor]) -> Tensor:
-    """Return the L2 norm of each record's gradient over all parameters, `[batch]`."""
+def add_scaled(total: dict[str, Tensor], gradients: Mapping[str, Tensor], scale: Tensor) -> None:
+    """Add to `total` the sum over records of their gradients times `scale` `[records]`."""
+    for name, gradient in gradients.items():
+        part = torch.tensordot(scale.to(gradient.dtype), gradient, 1)
+        total[name] = total[name] + part if name in total else part
+
+
+def norms(gradients: Mapping[str, Tensor]) -> Tensor:
+    """Return the L2 norm of each record's gradient over all given parameters, `[batch]`."""
     return torch.stack([g.flatten(1).norm(dim=1) for g in gradients.values()]).norm(dim=0)
 
 
@@ -72,12 +102,12 @@ def per_record_losses(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
         losses: Tensor = vmap(alone)(outputs, targets)
     except (RuntimeError, ValueError, IndexError) as error:
         raise RefusedError(
-            f"dp-sgd: the loss does not work on single records ({_reason(error)}); "
+            f"clipping by record: the loss does not work on single records ({_reason(error)}); "
             "give a loss of tensor operations that is a mean over the batch"
         ) from error
     if losses.shape != (len(targets),):
         raise RefusedError(
-            f"dp-sgd: the loss of a single record has shape {tuple(losses.shape[1:])}; "
+            f"clipping by record: the loss of a single record has shape {tuple(losses.shape[1:])}; "
             "give a loss that is a mean over the batch"
         )
     return losses
@@ -88,28 +118,16 @@ def require_mean_loss(loss: Loss, outputs: Tensor, targets: Tensor, losses: Tens
     losses = losses.detach()
     if not bool(torch.isfinite(losses).all()):
         raise RefusedError(
-            "dp-sgd: the loss of a record is NaN or infinite, so nothing is released; "
+            "clipping by record: the loss of a record is NaN or infinite, so nothing is released; "
             "lower the learning rate or check the data"
         )
     with torch.no_grad():
         whole = loss(outputs.detach(), targets)
     if whole.ndim or not torch.allclose(whole, losses.mean(), rtol=1e-3, atol=1e-5):
         raise RefusedError(
-            "dp-sgd: the loss of a batch is not the mean of its records' losses (a sum, class "
-            "weights, or statistics of the batch), so it can't be clipped by record"
+            "clipping by record: the loss of a batch is not the mean of its records' losses "
+            "(a sum, class weights, or statistics of the batch), so it can't be clipped by record"
         )
-
-
-def clipping_scale(lengths: Tensor, max_norm: float) -> Tensor:
-    """Return the factor for each gradient of length `lengths`, `[batch]`, at most 1."""
-    if not bool(torch.isfinite(lengths).all()):
-        raise RefusedError(
-            "dp-sgd: the gradient of a record is NaN or infinite, so nothing is released; "
-            "lower the learning rate or check the data"
-        )
-    return (max_norm * (1 - _SLACK) / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)).clamp(
-        max=1
-    )
 
 
 def _per_record(
@@ -132,8 +150,8 @@ def _per_record(
         gradients, (outputs, losses) = run(parameters, inputs, targets)
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         raise RefusedError(
-            f"dp-sgd: {type(model).__name__} or its loss gives no gradient of a single record: "
-            f"{_reason(error)}"
+            f"clipping by record: {type(model).__name__} or its loss gives no gradient of a "
+            f"single record: {_reason(error)}"
         ) from error
     return gradients, outputs, losses
 
