@@ -99,10 +99,13 @@ class Ledger:
 
         `release_id` stands for the very values that are released: charged again with the same
         mechanism it costs nothing, so a retry is safe, but noise that is drawn anew needs a
-        new id. Raises `BudgetExceeded` where the client's budget would be passed, and
-        `RefusedError` where the id stands for another client or mechanism, where unit,
-        adjacency or observer differ from the client's earlier charges, or where the file
-        can't be written. After any error: release nothing.
+        new id. Where noise is correlated over releases (`matrix-gaussian`) the whole run is
+        one charge, before its first step.
+
+        Raises `BudgetExceeded` where the client's budget would be passed, and `RefusedError`
+        where the id stands for another client or mechanism, where unit, adjacency or observer
+        differ from the client's earlier charges, or where the file can't be written. After
+        any error: release nothing.
         """
         require_id("client", client)
         require_id("release_id", release_id)
@@ -133,9 +136,10 @@ class Ledger:
     def spent(self, client: Id) -> float:
         """Return epsilon at the target's delta of all that `client` was charged for; 0 for none.
 
-        It never falls. That the total stays within the target holds whatever was chosen on the
-        way; a smaller figure read here holds if the moment to stop was not chosen by looking
-        at what was released.
+        It never falls, and is exact for Gaussian charges. A Renyi filter's is loose (its first
+        release brings the whole surcharge of the conversion) until near the target. That the
+        total stays within the target holds whatever was chosen on the way; a smaller figure
+        read here holds if the moment to stop was not chosen by looking at what was released.
         """
         with self._file.reading() as db:
             account = self._stored(db, client)
