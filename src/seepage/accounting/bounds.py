@@ -180,4 +180,5 @@ def orthogonal_success(mu: float, candidates: int) -> float:
         raise UsageError(f"there are {candidates} candidates; use 1 or more")
     z = np.linspace(-13.0, 13.0, 20_001)
     weights = np.exp(-(z**2) / 2)
-    return float(weights @ np.exp((candidates - 1) * log_ndtr(z + mu)) / weights.sum())
+    success = float(weights @ np.exp((candidates - 1) * log_ndtr(z + mu)) / weights.sum())
+    return min(success, 1.0)
