@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from dataclasses import MISSING, FrozenInstanceError, fields
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_card_describes_its_dataclass(card: DefenseCard) -> None:
 @TUNED
 def test_the_card_in_force_shows_the_settings(card: DefenseCard) -> None:
     parameter = card.parameters[0]
-    value = {"fraction": 0.3, "minimum_cohort": 4}.get(parameter.name, 2.5)
+    value = {"fraction": 0.3, "minimum_cohort": 4}.get(parameter.name, 1.5)
     defense = card.build({parameter.name: value})
     assert defense.card.name == card.name
     assert defense.card.settings == {
@@ -50,6 +51,8 @@ def test_adaptive_attacks_and_what_is_hidden() -> None:
     named = {card.name: card.adaptive_attacks for card in CARDS}
     assert named == {
         "dp-sgd": ("averaged",),
+        "per-coordinate-dp": ("averaged",),
+        "bayesian-noise": ("averaged",),
         "local-dp": ("averaged",),
         "central-dp": (),
         "top-k": ("inverting-gradients",),
@@ -59,7 +62,8 @@ def test_adaptive_attacks_and_what_is_hidden() -> None:
     hiding = {card.name for card in CARDS if card.load().hides}
     assert hiding == {"secure-aggregation"}
     assert api.SecureAggregation.hides == {Capability.SEES_CLIENT_UPDATES}
-    assert {card.name for card in CARDS if card.load().poisson} == {"dp-sgd"}
+    by_record = {"dp-sgd", "per-coordinate-dp", "bayesian-noise"}
+    assert {card.name for card in CARDS if card.load().poisson} == by_record
 
 
 def test_defenses_are_found_by_name() -> None:
@@ -84,6 +88,20 @@ def test_the_catalogue_and_the_accountant_load_without_the_heavy_libraries() -> 
     [
         ("DPSGD", {"noise_multiplier": -1.0}),
         ("DPSGD", {"max_grad_norm": 0.0}),
+        ("DPSGD", {"clipping": "adaptve"}),
+        ("DPSGD", {"layer_split": "half"}),
+        ("DPSGD", {"target_quantile": 1.0}),
+        ("DPSGD", {"noise_by_layer": {"0.": 0.0}}),
+        ("DPSGD", {"noise_schedule": [[5, 1.0]]}),
+        ("DPSGD", {"noise_schedule": [[0, 1.0], [9, 0.0]]}),
+        ("DPSGD", {"count_noise": 0.5, "clipping": "adaptive"}),
+        ("PerCoordinateDP", {"source": "private"}),
+        ("PerCoordinateDP", {"scales": {"": 1.0}}),
+        ("PerCoordinateDP", {"scales": {"": 0.0}, "source": "public"}),
+        ("PerCoordinateDP", {"memory": 1.0}),
+        ("PerCoordinateDP", {"estimate_steps": 0}),
+        ("BayesianNoise", {"largest_multiplier": 0.5}),
+        ("BayesianNoise", {"typical_lengths": (0.5, 1.5)}),
         ("LocalDP", {"noise_multiplier": float("nan")}),
         ("CentralDP", {"max_norm": float("inf")}),
         ("TopK", {"fraction": 0.0}),
@@ -91,8 +109,6 @@ def test_the_catalogue_and_the_accountant_load_without_the_heavy_libraries() -> 
         ("SecureAggregation", {"minimum_cohort": 1}),
     ],
 )
-def test_values_that_make_no_defense_are_usage_errors(
-    name: str, settings: dict[str, float]
-) -> None:
+def test_values_that_make_no_defense_are_usage_errors(name: str, settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(settings))):
         getattr(api, name)(**settings)

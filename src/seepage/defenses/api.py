@@ -6,17 +6,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .bayesian_noise import BayesianNoise
     from .central_dp import CentralDP
     from .dp_sgd import DPSGD
     from .local_dp import LocalDP
     from .model_commitment import ModelCommitment
+    from .per_coordinate_dp import PerCoordinateDP
     from .secure_aggregation import SecureAggregation
     from .top_k import TopK
 
-__all__ = ["DPSGD", "CentralDP", "LocalDP", "ModelCommitment", "SecureAggregation", "TopK"]
+__all__ = [
+    "DPSGD",
+    "BayesianNoise",
+    "CentralDP",
+    "LocalDP",
+    "ModelCommitment",
+    "PerCoordinateDP",
+    "SecureAggregation",
+    "TopK",
+]
 
 _MODULES = {
     "DPSGD": "dp_sgd",
+    "BayesianNoise": "bayesian_noise",
+    "PerCoordinateDP": "per_coordinate_dp",
     "CentralDP": "central_dp",
     "LocalDP": "local_dp",
     "ModelCommitment": "model_commitment",

@@ -73,6 +73,112 @@ CARDS: tuple[DefenseCard, ...] = (
         adaptive_attacks=("averaged",),
     ),
     DefenseCard(
+        name="per-coordinate-dp",
+        summary="DP-SGD with noise that differs by coordinate, clipped where that noise is even.",
+        implementation="seepage.defenses.per_coordinate_dp:PerCoordinateDP",
+        reference="Abadi et al. 2016, arXiv 1607.00133, in a scaled space",
+        year=2016,
+        parameters=(
+            _NOISE_MULTIPLIER,
+            Parameter(
+                name="max_grad_norm",
+                default=1.0,
+                summary="L2 norm that a record's gradient over the scales is clipped to, above 0",
+            ),
+            Parameter(
+                name="clipping",
+                default="whitened",
+                summary="whitened; isotropic is refused, with its true epsilon, unless all scales "
+                "are the same",
+            ),
+            Parameter(
+                name="source",
+                default="noisy-releases",
+                summary="where the scales come from: noisy-releases (earlier ones), public, or "
+                "budgeted (a noisy estimate by tensor in the first steps)",
+            ),
+            Parameter(
+                name="scales",
+                default=None,
+                summary="public: table of prefix of parameter names -> scale, or name -> one for "
+                "each value, above 0",
+            ),
+            Parameter(
+                name="memory",
+                default=0.9,
+                summary="noisy-releases: weight of the past in the mean of squares, from 0 to "
+                "below 1",
+            ),
+            Parameter(
+                name="floor",
+                default=0.1,
+                summary="least size of a coordinate, in mean sizes, above 0",
+            ),
+            Parameter(
+                name="estimate_steps",
+                default=5,
+                summary="budgeted: steps that estimate, 1 or more",
+            ),
+            Parameter(
+                name="estimate_noise",
+                default=5.0,
+                summary="budgeted: standard deviation of the noise on the sum of shares, above 0",
+            ),
+        ),
+        mechanism="per-record clipping and Gaussian noise in a scaled space, Poisson batches",
+        guarantee="formal",
+        adaptive_attacks=("averaged",),
+    ),
+    DefenseCard(
+        name="bayesian-noise",
+        summary="DP-SGD whose noise is drawn from a posterior on earlier noisy steps; its epsilon "
+        "is that of the least noise.",
+        implementation="seepage.defenses.bayesian_noise:BayesianNoise",
+        reference="Triastcyn & Faltings 2020, arXiv 1901.09697 (its Bayesian figure)",
+        year=2020,
+        parameters=(
+            Parameter(
+                name="noise_multiplier",
+                default=1.0,
+                summary="least noise multiplier that it can draw, 0 or more: the worst case",
+            ),
+            Parameter(
+                name="largest_multiplier",
+                default=2.0,
+                summary="largest noise multiplier that it can draw, and where it begins",
+            ),
+            Parameter(
+                name="max_grad_norm",
+                default=1.0,
+                summary="L2 norm that a record's gradient is clipped to, above 0",
+            ),
+            Parameter(
+                name="noise_to_signal",
+                default=0.1,
+                summary="noise of a coordinate over the norm of the sum of gradients, above 0",
+            ),
+            Parameter(
+                name="prior_steps",
+                default=2.0,
+                summary="how many steps the prior is worth, above 0",
+            ),
+            Parameter(
+                name="memory",
+                default=0.9,
+                summary="weight that a step's statistic keeps at the next, from 0 to below 1",
+            ),
+            Parameter(
+                name="typical_lengths",
+                default=(),
+                summary="gradient lengths over the clipping norm of public records, from 0 to 1, "
+                "for the Bayesian figure",
+            ),
+        ),
+        mechanism="per-record clipping and Gaussian noise of a drawn scale, Poisson batches",
+        guarantee="formal",
+        adaptive_attacks=("averaged",),
+    ),
+    DefenseCard(
         name="local-dp",
         summary="Each client clips its whole update and adds Gaussian noise to every coordinate.",
         implementation="seepage.defenses.local_dp:LocalDP",
