@@ -1,6 +1,6 @@
 """Distributed discrete noise beside sums of discrete Gaussians, counted out."""
 
-from math import exp, inf, sqrt
+from math import exp, inf, pi, sqrt
 
 import numpy as np
 import pytest
@@ -58,6 +58,20 @@ def test_sums_of_discrete_gaussians_stay_within_the_theorem(
     assert np.abs(ratio).max() <= mechanism.tau + 1e-12
 
 
+def test_each_bound_of_the_theorem_counts_where_it_is_the_least() -> None:
+    # Two clients, four coordinates, a grid of one step: D2 = 1 + 2/2, D1 = min(2 D2, D2^2) = 4.
+    mechanism = DistributedGaussian(
+        noise_multiplier=0.8, honest=2, dimension=4, granularity=1.0, rounding="nearest"
+    )
+    tau = 10 * exp(-2 * pi**2 * 0.64 / 2)
+    one, two = 4 / (0.8 * sqrt(2)), 2 / (0.8 * sqrt(2))
+    assert mechanism.tau == pytest.approx(tau)
+    low, high = mechanism.renyi(np.array([1.01, 1000.0]))
+    assert low == pytest.approx(1.01 / 2 * (two + 2 * tau) ** 2)
+    assert low < 1.01 / 2 * (two**2 + 2 * one * tau + 4 * tau**2) + 1e-12
+    assert high == pytest.approx(500 * two**2 + 4 * tau)
+
+
 def test_discrete_noise_becomes_gaussian_as_its_grid_gets_fine() -> None:
     fine = DistributedGaussian(noise_multiplier=0.5, honest=16, dimension=10, granularity=1e-4)
     assert fine.tau < 1e-30
@@ -101,6 +115,12 @@ def test_rounded_contributions_keep_to_their_norm_and_sums_to_their_range() -> N
     assert (norms <= made["stochastic"].rounded_norm).all()
     nearest = np.linalg.norm(g * np.rint(x / g), axis=1)
     assert (nearest <= made["nearest"].rounded_norm).all()
+    # Coordinates just past half a step all round away from zero, and reach the bound.
+    unlucky = np.full(d, 0.05 + 1e-9)
+    coarse = DistributedGaussian(
+        noise_multiplier=0.2, honest=8, dimension=d, granularity=0.1, rounding="nearest"
+    )
+    assert np.linalg.norm(0.1 * np.rint(unlucky / 0.1)) == pytest.approx(coarse.rounded_norm)
     tight = made["nearest"].wrap_probability(600, 8)
     assert 0 < made["nearest"].wrap_probability(700, 8) < tight < 1
     assert made["nearest"].wrap_probability(16, 8) == 1.0
