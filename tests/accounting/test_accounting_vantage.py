@@ -114,6 +114,10 @@ def test_the_record_says_what_was_assumed() -> None:
     )
     assert "10 clients" in epsilon_record(**SINGLE).trust
     assert "not which records" in epsilon_record(**STANDARD).trust
+    matrix = {"noise_multiplier": 9.0, "mechanism": "matrix-gaussian", "releases": 40}
+    every, once = epsilon_record(**matrix), epsilon_record(**matrix, participations=1)
+    assert "at most 40 of the steps" in every.trust
+    assert every.total_epsilon > 5 * once.total_epsilon
     rare = epsilon_record(**{**AWARE, "sample_rate": 0.0011, "releases": 1000})
     assert "2 participations" in rare.trust  # 1.1 expected, rounded up
 

@@ -44,7 +44,8 @@ class Deployment:
     unit : `record` or `client`
     observer : `central`, `participation-aware` or `single-updates`
     clients : number n of clients that share the noise
-    participations : releases that one unit enters; where None the expected number
+    participations : releases that one unit enters; where None the expected number (all of
+        them for `matrix-gaussian`)
     min_separation : of `matrix-gaussian`: least distance between two participations
     categories : of `randomized-response`
     dimension, granularity : of `distributed-gaussian`: coordinates, grid / clipping norm

@@ -110,8 +110,8 @@ def trust(run: Deployment) -> str:
     if run.mechanism == "matrix-gaussian":
         matrix = _matrix(run)
         return (
-            f"each {run.unit} takes part at most {matrix.participations} times, at least "
-            f"{matrix.min_separation} steps apart; the observer sees every release"
+            f"each {run.unit} enters at most {matrix.participations} of the steps, at least "
+            f"{matrix.min_separation} apart; the observer sees every release"
         )
     if run.mechanism == "distributed-gaussian":
         return f"the observer sees sums alone, with the noise of {run.clients} honest clients"
@@ -121,11 +121,10 @@ def trust(run: Deployment) -> str:
 
 
 def _matrix(run: Deployment) -> MatrixGaussian:
-    participations = run.participations or 1
     return MatrixGaussian(
         noise_multiplier=noise_of(run),
         releases=run.releases,
-        participations=participations,
+        participations=run.entered,
         min_separation=run.min_separation or 1,
         adjacency=run.neighbors,
     )
