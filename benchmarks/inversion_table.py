@@ -89,15 +89,15 @@ STRONGEST: dict[str, dict[str, list[dict[str, Any]]]] = {
         "dp-sgd": [
             {"name": "inverting-gradients", "noise_aware": False},
             {"name": "inverting-gradients"},
-            {"name": "learning-to-invert", "adaptive": False},
-            {"name": "learning-to-invert"},
+            {"name": "learning-to-invert", "examples": 700, "adaptive": False},
+            {"name": "learning-to-invert", "examples": 700},
             {"name": "imprint"},
         ],
         "top-k": [
             {"name": "inverting-gradients", "mask_aware": False},
             {"name": "inverting-gradients"},
-            {"name": "learning-to-invert", "adaptive": False},
-            {"name": "learning-to-invert"},
+            {"name": "learning-to-invert", "examples": 700, "adaptive": False},
+            {"name": "learning-to-invert", "examples": 700},
             {"name": "imprint"},
         ],
         "secure sum": [
@@ -112,7 +112,10 @@ for _plans in STRONGEST.values():
     _plans["local-dp"] = _plans["dp-sgd"]
 VICTIMS = {"exact": 104, "search": 20}
 # What keeps a victim of a deep net at ten seconds.
-DEEP: dict[str, dict[str, Any]] = {"dlg": {"steps": 300}, "learning-to-invert": {"examples": 500}}
+DEEP: dict[str, dict[str, Any]] = {
+    "dlg": {"steps": 150, "restarts": 1},
+    "learning-to-invert": {"examples": 500},
+}
 LEAST_DRAWS = 6
 
 
