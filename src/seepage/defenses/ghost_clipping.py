@@ -76,7 +76,7 @@ def clipped(step: LocalStep, groups: Groups) -> Clipped:
     for number, ((names, max_norm), length) in enumerate(
         zip(groups.items(), lengths, strict=True), 1
     ):
-        weighted = clipping_scale(length, max_norm) @ losses
+        weighted = (clipping_scale(length, max_norm) * losses).sum()
         own = [parameters[name] for name in names]
         parts = torch.autograd.grad(weighted, own, retain_graph=number < len(groups))
         total |= zip(names, parts, strict=True)
@@ -124,7 +124,9 @@ def _of_layer(layer: nn.Module, seen: list[tuple[Tensor, Tensor]]) -> dict[nn.Pa
     for start, back in seen:
         for parameter, one in Rules.GRAD_SAMPLERS[type(layer)](layer, [start], back).items():
             gradients[parameter] = gradients[parameter] + one if parameter in gradients else one
-    return {parameter: one.flatten(1).norm(dim=1) for parameter, one in gradients.items()}
+    return {
+        parameter: one.reshape(len(one), -1).norm(dim=1) for parameter, one in gradients.items()
+    }
 
 
 @contextmanager

@@ -228,6 +228,8 @@ def _seen(step: LocalStep) -> int:
 
 def _shares(gradients: Mapping[str, Tensor]) -> Tensor:
     """Return the sum over records of each tensor's share of their squared norm, `[tensors]`."""
-    squares = torch.stack([g.flatten(1).double().square().sum(1) for g in gradients.values()])
+    squares = torch.stack(
+        [g.reshape(len(g), -1).double().square().sum(1) for g in gradients.values()]
+    )
     whole = squares.sum(0).clamp(min=torch.finfo(torch.float64).tiny)
     return (squares / whole).sum(1)

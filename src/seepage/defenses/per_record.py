@@ -78,7 +78,7 @@ def add_scaled(total: dict[str, Tensor], gradients: Mapping[str, Tensor], scale:
 
 def norms(gradients: Mapping[str, Tensor]) -> Tensor:
     """Return the L2 norm of each record's gradient over all given parameters, `[batch]`."""
-    return torch.stack([g.flatten(1).norm(dim=1) for g in gradients.values()]).norm(dim=0)
+    return torch.stack([g.reshape(len(g), -1).norm(dim=1) for g in gradients.values()]).norm(dim=0)
 
 
 def per_record_gradients(step: LocalStep) -> dict[str, Tensor]:
