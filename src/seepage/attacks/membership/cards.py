@@ -65,4 +65,28 @@ MEMBERSHIP = (
         claims="membership",
         cost="cheap",
     ),
+    AttackCard(
+        name="candidate-test",
+        summary="Membership from the likelihood of noisy updates with and without each record.",
+        implementation="seepage.attacks.membership.candidate_test:CandidateTest",
+        reference="Nasr et al. 2021, arXiv 2101.04535; Hayes et al. 2023, arXiv 2302.07225",
+        year=2021,
+        parameters=(
+            Parameter(
+                name="sample_rate",
+                default=0.0,
+                summary="chance that a local step draws a member; 0: guessed from the batch size",
+            ),
+        ),
+        observers=(Observer.HONEST_SERVER,),
+        needs=(
+            Capability.HOLDS_CANDIDATES,
+            Capability.SEES_CLIENT_UPDATES,
+            Capability.KNOWS_BATCH_SIZE,
+        ),
+        views=("history",),
+        claims="membership",
+        cost="moderate",
+        adaptive_against=("dp-sgd", "per-coordinate-dp", "bayesian-noise", "local-dp"),
+    ),
 )

@@ -75,12 +75,12 @@ class InvertingGradients:
         view: UpdateView | AggregateView,
         victim: Slopes,
         gradient: Update,
-        noise: Mapping[str, float] | None,
+        noise: Mapping[str, float | Tensor] | None,
         rng: torch.Generator,
     ) -> Reconstruction:
         """Return the batch whose gradient, as `victim` has it, is nearest to `gradient`.
 
-        `noise` is the standard deviation of each parameter's, where it is known.
+        `noise` is the standard deviation of each parameter's coordinates, where it is known.
         """
         labels = batch_labels(view, observed_batch_size(view) * view.job.local_steps)
         match = cosine_match(flat(gradient), view.defenses, mask_aware=self.mask_aware)

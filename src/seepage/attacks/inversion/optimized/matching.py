@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ...gradient_noise import flat_deviations
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -94,13 +96,13 @@ class GaussianMatch:
 
     Fields
     ------
-    weights : 1/variance by parameter
+    weights : 1/variance by parameter; None where it differs within one
     square : <g, g> so weighted
     noise : what noise contributes to that
     spread : the standard deviation of the misfit of the right batch
     """
 
-    weights: Mapping[str, float]
+    weights: Mapping[str, float] | None
     square: Tensor
     noise: float
     spread: float
@@ -108,20 +110,23 @@ class GaussianMatch:
     _each: Tensor
 
     @classmethod
-    def of(cls, observed: Update, deviations: Mapping[str, float]) -> GaussianMatch:
-        """Return the match for an observed gradient, given standard deviations by name."""
-        counts = {name: g.numel() for name, g in observed.items()}
+    def of(cls, observed: Update, deviations: Mapping[str, float | Tensor]) -> GaussianMatch:
+        """Return the match for an observed gradient, given standard deviations by name.
+
+        A deviation is one number for a parameter, or one for each of its coordinates.
+        """
         flat = torch.cat([g.reshape(-1) for g in observed.values()])
-        noise = sum(counts[n] * deviations[n] ** 2 for n in observed)
-        signal = max(float(flat.square().sum()) - noise, 0.0) / len(flat)
-        variances = {n: deviations[n] ** 2 + _SEARCH_ERROR * signal for n in observed}
-        weights = {name: 1 / variance for name, variance in variances.items()}
-        shares = {n: deviations[n] ** 2 * weights[n] for n in observed}
-        expected = sum(counts[n] * shares[n] for n in observed)
-        spread = sum(2 * counts[n] * shares[n] ** 2 for n in observed) ** 0.5 / expected
-        each = torch.cat([g.new_full((g.numel(),), weights[n]) for n, g in observed.items()])
+        noise = flat_deviations(deviations, observed).square()
+        signal = float((flat.square().sum() - noise.sum()).clamp_min(0)) / len(flat)
+        each = 1 / (noise + _SEARCH_ERROR * signal)
+        shares = noise * each
+        expected = float(shares.sum())
+        spread = float(2 * shares.square().sum()) ** 0.5 / expected
+        ends = torch.tensor([g.numel() for g in observed.values()]).cumsum(0).tolist()
+        even = all(isinstance(deviations[name], float) for name in observed)
+        weights = {n: float(each[end - 1]) for n, end in zip(observed, ends, strict=True)}
         square = (each * flat.square()).sum()
-        return cls(weights, square, expected, spread, flat, each)
+        return cls(weights if even else None, square, expected, spread, flat, each)
 
     @property
     def floor(self) -> float:

@@ -120,7 +120,7 @@ def _mean(gradients: Sequence[Update]) -> dict[str, Tensor]:
 
 def _left_noise(
     views: Sequence[UpdateView], gradients: Sequence[Update]
-) -> dict[str, float] | None:
+) -> dict[str, float | Tensor] | None:
     """Return the standard deviation of the noise in the mean, by name; None where unknown."""
     each = [known_noise(view, g) for view, g in zip(views, gradients, strict=True)]
     known = [noise for noise in each if noise is not None]
