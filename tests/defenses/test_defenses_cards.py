@@ -55,12 +55,15 @@ def test_adaptive_attacks_and_what_is_hidden() -> None:
         "bayesian-noise": ("averaged",),
         "local-dp": ("averaged",),
         "central-dp": (),
+        "distributed-dp": ("fully-connected", "imprint", "model-inconsistency"),
+        "dp-ftrl": ("averaged",),
+        "randomized-response": (),
         "top-k": ("inverting-gradients",),
         "secure-aggregation": ("fully-connected", "imprint", "model-inconsistency"),
         "model-commitment": ("model-inconsistency", "imprint"),
     }
     hiding = {card.name for card in CARDS if card.load().hides}
-    assert hiding == {"secure-aggregation"}
+    assert hiding == {"secure-aggregation", "distributed-dp"}
     assert api.SecureAggregation.hides == {Capability.SEES_CLIENT_UPDATES}
     by_record = {"dp-sgd", "per-coordinate-dp", "bayesian-noise"}
     assert {card.name for card in CARDS if card.load().poisson} == by_record

@@ -1,4 +1,4 @@
-"""The shape of a defense: middleware around the gradient, the update and the aggregate."""
+"""The shape of a defense: middleware around records, gradient, update and aggregate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .cards import DefenseCard
     from .privacy import EpsilonRecord, Exposure
-    from .task import Training
+    from .task import Records, Training
     from .views import Loss, Update
 
 
@@ -25,7 +25,8 @@ class LocalStep:
     batch may be of another size, or empty. `number` counts the job's steps from 0, those of
     rounds that the client missed among them. `carried` is what the defense wrote there at
     this client's step before: a defense may keep in it what it accounts for as released,
-    and nothing else, and must write new tensors and not into old ones.
+    or noise that no record had a part in, and nothing else, and must write new tensors and
+    not into old ones.
     """
 
     model: nn.Module
@@ -66,6 +67,13 @@ class Defense:
 
     def check(self, model: nn.Module, training: Training) -> None:
         """Raise `RefusedError` where this defense can't protect such a model or job."""
+
+    def protect_records(self, records: Records, rng: torch.Generator) -> Records:
+        """Return what a client trains on in place of its records, once for the whole job.
+
+        As many records as given, in their order and with their rows.
+        """
+        return records
 
     def gradient(self, step: LocalStep, rng: torch.Generator) -> Update | None:
         """Return a protected gradient of the step's parameters, or None for the plain one."""

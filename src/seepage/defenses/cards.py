@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ..core.cards import DefenseCard, Parameter
+from .dp_cards import DP_CARDS
 
 _NOISE_MULTIPLIER = Parameter(
     name="noise_multiplier",
@@ -178,42 +179,7 @@ CARDS: tuple[DefenseCard, ...] = (
         guarantee="formal",
         adaptive_attacks=("averaged",),
     ),
-    DefenseCard(
-        name="local-dp",
-        summary="Each client clips its whole update and adds Gaussian noise to every coordinate.",
-        implementation="seepage.defenses.local_dp:LocalDP",
-        reference="Kasiviswanathan et al. 2011, arXiv 0803.0924",
-        year=2011,
-        parameters=(
-            _NOISE_MULTIPLIER,
-            Parameter(
-                name="max_norm",
-                default=1.0,
-                summary="L2 norm that an update is clipped to, above 0",
-            ),
-        ),
-        mechanism="clipping of the update and Gaussian noise at the client",
-        guarantee="formal",
-        adaptive_attacks=("averaged",),
-    ),
-    DefenseCard(
-        name="central-dp",
-        summary="The server clips each update and adds Gaussian noise to their mean.",
-        implementation="seepage.defenses.central_dp:CentralDP",
-        reference="McMahan et al. 2018, arXiv 1710.06963",
-        year=2018,
-        parameters=(
-            _NOISE_MULTIPLIER,
-            Parameter(
-                name="max_norm",
-                default=1.0,
-                summary="L2 norm that each update is clipped to, above 0",
-            ),
-        ),
-        mechanism="clipping of every update and Gaussian noise at the server, which sees all",
-        guarantee="formal",
-        adaptive_attacks=(),
-    ),
+    *DP_CARDS,
     DefenseCard(
         name="top-k",
         summary="Each client sends only the coordinates of its update that are largest.",

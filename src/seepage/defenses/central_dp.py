@@ -3,7 +3,9 @@
 The mean of n updates clipped to norm C is released with N(0, (z C / n)^2 I) added. To
 replace one update by zeros moves the sum by at most C, so T releases are mu-GDP with
 mu = sqrt(T) / z under `zero-out` adjacency (McMahan et al. 2018), against whoever sees
-aggregates alone. The server itself sees the updates: against it nothing holds.
+aggregates alone. The server itself sees the updates: against it nothing holds. The norm is
+fixed: to follow a quantile (Andrew et al. 2021), the server would have to carry it from round to
+round, and a defense carries something at a client's steps alone.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class CentralDP(Defense):
     """Clipping of each update at the server, and Gaussian noise on their mean.
+
+    It hides each client's whole data from other clients and all who see models alone. It hides
+    nothing from the server, nor from whoever reads what clients send it.
 
     Fields
     ------
@@ -68,7 +73,8 @@ class CentralDP(Defense):
     def privacy(self, exposure: Exposure) -> tuple[EpsilonRecord, ...]:
         """Return what holds against other clients, and that nothing holds against the server."""
         mechanism = (
-            f"Gaussian noise on the mean, noise multiplier {self.noise_multiplier:g}, "
+            "Gaussian noise (floating-point) on the mean, noise multiplier "
+            f"{self.noise_multiplier:g}, "
             f"each update clipped to {self.max_norm:g}"
         )
         against_peers = gaussian_record(

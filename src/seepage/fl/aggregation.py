@@ -24,6 +24,7 @@ class Aggregation:
         self._names = " + ".join(type(d).__name__ for d in defenses)
         self._lr = lr
         self._total: dict[str, Tensor] = {}
+        self._types: dict[str, torch.dtype] = {}
         self._received = 0
         self._commitments: set[bytes] = set()
 
@@ -48,6 +49,7 @@ class Aggregation:
             _accept(sent, update, self._names, where)
             _accept(counted, self._total or update, self._names, where, same=bool(self._total))
         if not self._received:
+            self._types = {name: value.dtype for name, value in update.items()}
             self._total = {name: value.detach().clone() for name, value in counted.items()}
         else:
             for name, value in self._total.items():
@@ -56,7 +58,7 @@ class Aggregation:
         return sent
 
     def close(self, number: int, rng: torch.Generator) -> Update:
-        """Return the defended mean of what was received, and start anew.
+        """Return the defended mean of what was received in the model's types, and start anew.
 
         Raises `RefusedError` where the clients' commitments differ: they were not sent the
         same model, so their updates do not add up.
@@ -73,7 +75,8 @@ class Aggregation:
         if self._defenses:
             _accept(aggregate, plain, self._names, f"round {number}, aggregate")
         self._total, self._received, self._commitments = {}, 0, set()
-        return aggregate
+        # A defense may count in integers, or in doubles that hold them.
+        return {name: value.to(self._types[name]) for name, value in aggregate.items()}
 
     def apply(self, number: int, state: Update, aggregate: Update) -> Update:
         """Return the state of the next round."""

@@ -16,6 +16,7 @@ from ..core.seeds import torch_rng
 from .aggregation import Aggregation
 from .batches import cohort_of
 from .cohort import LocalTraining
+from .records import trained_on
 from .state import detached, load_state, shared_state
 from .transcript import RoundRecord, Transcript
 
@@ -57,7 +58,8 @@ def train(
     model = task.build(torch_rng(seed, "model", replica))
     for defense in defenses:
         defense.check(deepcopy(model), task.training)
-    clients = LocalTraining(task, model, defenses, seed=seed, replica=replica, batched=batched)
+    seen = trained_on(task, defenses, seed=seed, replica=replica)
+    clients = LocalTraining(seen, model, defenses, seed=seed, replica=replica, batched=batched)
     aggregation = Aggregation(defenses, task.training.lr)
     state: Update = shared_state(model)
     records: dict[int, RoundRecord] = {}

@@ -19,6 +19,7 @@ from .aggregation import Aggregation
 from .batches import Epochs, Poisson, distinct, expected_batch
 from .client import ClientTrainer
 from .probe import traits
+from .records import trained_on
 from .state import detached, finite, shared_state
 from .transcript import RoundRecord
 from .vantage import common, model_at, recorded
@@ -71,6 +72,12 @@ class _Round:
         self.transcript, self.number = transcript, number
         self.seeds = (transcript.seed, "malicious", transcript.replica, number)
         self.trainers: dict[int, ClientTrainer] = {}
+        self.seen = trained_on(
+            transcript.task,
+            transcript.defenses,
+            seed=transcript.seed,
+            replica=transcript.replica,
+        )
 
     def run(self, honest: RoundRecord, cohort: Sequence[int], move: ServerMove) -> RoundRecord:
         """Return the round in which each client trained what it was sent."""
@@ -81,14 +88,15 @@ class _Round:
         batches: dict[int, Records] = {}
         for client in cohort:
             model = move.models.get(client, plain)
-            steps = self._batches(client)
+            drawn = self._draws(client)
+            steps = [self.seen.clients[client].train.take(indices) for indices in drawn]
             update = self._update(client, model, steps, honest.carried)
             receipt = Receipt(model=model, roster=tuple(cohort), round=self.number)
             bound = b"".join(d.commitment(receipt) for d in defenses)
             rng = torch_rng(*self.seeds, "defense", client)
             sent = aggregation.receive(self.number, client, update, rng, bound)
             released[client] = detached(sent)
-            batches[client] = distinct(steps)
+            batches[client] = distinct([task.clients[client].train.take(i) for i in drawn])
         aggregate, aborted = {}, ""
         try:
             rng = torch_rng(*self.seeds, "aggregate")
@@ -106,12 +114,12 @@ class _Round:
             carried=honest.carried,
         )
 
-    def _batches(self, client: int) -> list[Records]:
+    def _draws(self, client: int) -> list[Tensor]:
         training, data = self.transcript.task.training, self.transcript.task.clients[client].train
         kind = Poisson if any(d.poisson for d in self.transcript.defenses) else Epochs
         size = expected_batch(len(data), training.batch_size)
         draws = kind(len(data), size, torch_rng(*self.seeds, "batches", client))
-        return [data.take(draws.draw()) for _ in range(training.local_steps)]
+        return [draws.draw() for _ in range(training.local_steps)]
 
     def _update(
         self,
