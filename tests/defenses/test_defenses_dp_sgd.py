@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from defense_steps import Loss, make_step, mlp
 from scipy.stats import chi2
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,7 +24,6 @@ from seepage.defenses import ghost_clipping, per_record
 from seepage.defenses.dp_sgd import DPSGD
 
 TRAINING = Training()
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Tied(nn.Module):
@@ -49,10 +49,6 @@ class Mixing(nn.Module):
         return self.out(x - x.mean(0, keepdim=True))
 
 
-def mlp() -> nn.Module:
-    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
-
-
 def cnn() -> nn.Module:
     return nn.Sequential(
         nn.Unflatten(1, (1, 2, 3)),
@@ -64,23 +60,6 @@ def cnn() -> nn.Module:
         nn.LayerNorm(5),
         nn.Flatten(),
         nn.Linear(20, 3),
-    )
-
-
-def make(
-    build: Callable[[], nn.Module] = mlp,
-    batch: int = 20,
-    loss: Loss = F.cross_entropy,
-    seed: int = 0,
-) -> LocalStep:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = build().train()
-        # Lengths from tiny to huge, so that some records are clipped and some are not.
-        inputs = torch.randn(batch, 6) * torch.logspace(-2, 2, batch)[:, None]
-        targets = torch.randint(0, 3, (batch,))
-    return LocalStep(
-        model=model, loss=loss, inputs=inputs, targets=targets, expected_batch=max(batch, 1)
     )
 
 
@@ -117,7 +96,7 @@ def assert_close(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
 def test_the_clipped_mean_is_that_of_a_slow_loop(
     build: Callable[[], nn.Module], batch: int
 ) -> None:
-    step = make(build, batch)
+    step = make_step(build, batch)
     fast = DPSGD(noise_multiplier=0.0, max_grad_norm=0.7).gradient(step, torch_rng(0))
     assert_close(dict(fast), slowly(step, 0.7))
 
@@ -126,7 +105,7 @@ def test_the_clipped_mean_is_that_of_a_slow_loop(
 def test_both_ways_agree_and_ghost_clipping_is_the_one_for_large_batches(
     build: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = make(build, 40)
+    step = make_step(build, 40)
     by_vmap, by_ghost = clipped_sum(per_record, step, 0.7), clipped_sum(ghost_clipping, step, 0.7)
     assert_close(by_vmap, by_ghost)
     monkeypatch.setattr(per_record, "clipped", None)
@@ -146,7 +125,7 @@ LOSSES = {
 @pytest.mark.parametrize("way", [per_record, ghost_clipping], ids=["vmap", "ghost"])
 def test_every_gradient_is_clipped_whatever_the_loss_is(loss: Loss, way: ModuleType) -> None:
     clip, most = 0.3, 0.0
-    step = make(batch=20, loss=loss)
+    step = make_step(batch=20, loss=loss)
     for record in range(20):
         alone = replace(
             step,
@@ -163,7 +142,9 @@ def test_every_gradient_is_clipped_whatever_the_loss_is(loss: Loss, way: ModuleT
 
 def test_noise_is_drawn_from_the_generator_alone_with_the_stated_deviation() -> None:
     defense = DPSGD(noise_multiplier=0.8, max_grad_norm=2.5)
-    step = make(lambda: nn.Linear(6, 3000), batch=5, loss=lambda o, t: o[:, 0].mean() + 0 * t.sum())
+    step = make_step(
+        lambda: nn.Linear(6, 3000), batch=5, loss=lambda o, t: o[:, 0].mean() + 0 * t.sum()
+    )
     exact = DPSGD(noise_multiplier=0.0, max_grad_norm=2.5).gradient(step, torch_rng(0))
     torch.manual_seed(1)
     first = defense.gradient(step, torch_rng(3))
@@ -178,7 +159,7 @@ def test_noise_is_drawn_from_the_generator_alone_with_the_stated_deviation() -> 
 
 def test_an_empty_poisson_batch_gives_noise_alone_over_the_expected_size() -> None:
     def release(seed: int, expected: int) -> dict[str, Tensor]:
-        step = replace(make(batch=0, seed=seed), expected_batch=expected)
+        step = replace(make_step(batch=0, seed=seed), expected_batch=expected)
         return dict(DPSGD(noise_multiplier=2.0).gradient(step, torch_rng(0)))
 
     released = release(seed=0, expected=8)
@@ -190,7 +171,7 @@ def test_an_empty_poisson_batch_gives_noise_alone_over_the_expected_size() -> No
 
 @pytest.mark.parametrize("build", [Tied, Mixing])
 def test_models_that_hooks_misread_run_record_by_record(build: Callable[[], nn.Module]) -> None:
-    step = make(build, 20)
+    step = make_step(build, 20)
     assert not ghost_clipping.trusts(step)
     fast = DPSGD(noise_multiplier=0.0, max_grad_norm=0.7).gradient(step, torch_rng(0))
     assert_close(dict(fast), slowly(step, 0.7))
@@ -198,7 +179,7 @@ def test_models_that_hooks_misread_run_record_by_record(build: Callable[[], nn.M
 
 def test_models_that_hooks_read_well_are_trusted_and_keep_no_trace() -> None:
     for build in (mlp, cnn, lambda: nn.Sequential(nn.Linear(6, 5), nn.Dropout(), nn.Linear(5, 3))):
-        step = make(build, 20)
+        step = make_step(build, 20)
         before = set(pickle.dumps(step.model)), torch.get_rng_state()
         attributes = [set(vars(m)) for m in step.model.modules()]
         assert ghost_clipping.trusts(step)
@@ -216,7 +197,7 @@ def test_models_that_hooks_read_well_are_trusted_and_keep_no_trace() -> None:
 
 
 def test_frozen_parameters_are_left_out() -> None:
-    step = make(batch=20)
+    step = make_step(batch=20)
     step.model[0].weight.requires_grad_(False)
     for way in (per_record, ghost_clipping):
         assert clipped_sum(way, step, 1.0).keys() == {"0.bias", "2.weight", "2.bias"}
@@ -240,13 +221,13 @@ def test_losses_that_cannot_be_clipped_by_record_are_refused(
     loss: Loss, said: str, batch: int
 ) -> None:
     with pytest.raises(RefusedError, match=said):
-        DPSGD().gradient(make(batch=batch, loss=loss), torch_rng(0))
+        DPSGD().gradient(make_step(batch=batch, loss=loss), torch_rng(0))
 
 
 @pytest.mark.parametrize("batch", [4, 20])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_records_that_are_not_finite_are_refused(batch: int, value: float) -> None:
-    step = make(batch=batch)
+    step = make_step(batch=batch)
     step.inputs[1, 2] = value
     with pytest.raises(RefusedError, match="nothing is released"):
         DPSGD().gradient(step, torch_rng(0))
