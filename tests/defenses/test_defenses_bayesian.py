@@ -79,6 +79,12 @@ def test_on_average_over_records_losses_exceed_the_bayesian_epsilon_as_seldom_as
     losses = mu**2 / 2 + mu * rng.normal(size=len(mu))
     exceeded = (losses > epsilon).mean()
     assert exceeded <= delta
+    # A smaller sample of the same lengths says less of the population.
+    few = bayesian_epsilon(lengths[:20] * 2, noise_multiplier=1.2, releases=releases_, delta=delta)
+    many = bayesian_epsilon(
+        lengths[:20] * 20, noise_multiplier=1.2, releases=releases_, delta=delta
+    )
+    assert few > 1.04 * many
     # And it is no promise to the longest record.
     assert epsilon < epsilon_of(sqrt(releases_) / 1.2, delta)
     longest = sqrt(releases_) / 1.2

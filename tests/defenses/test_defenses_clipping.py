@@ -217,6 +217,9 @@ def test_a_sampled_schedule_lies_between_its_extremes_and_keeps_rounds_together(
     known = profile.given_sampled.rero(0.01)
     steady = DPSGD(noise_schedule=((0, 0.8),)).profile(SAMPLED).given_sampled.rero(0.01)
     assert max(profile.rero(0.01), 0.01) < known < steady
+    # Stages that hardly differ allow what one does, of the view's steps and of the others.
+    alike = DPSGD(noise_schedule=((0, 0.8), (60, 0.80001))).profile(SAMPLED).given_sampled
+    assert alike.rero(0.01) == pytest.approx(steady, rel=1e-3)
 
 
 def test_a_schedule_of_one_stage_is_the_plain_record() -> None:
