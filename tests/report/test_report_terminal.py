@@ -106,6 +106,23 @@ def test_comparison_matches_by_id(result: Result) -> None:
     assert "leak -> inconclusive" in out.getvalue()
 
 
+def test_defenses_stand_side_by_side(result: Result) -> None:
+    bounded = replace(BASE, bound=0.25)
+    other = replace(
+        result,
+        plan={**result.plan, "defenses": [{"name": "local-dp", "settings": {"max_norm": 2.0}}]},
+        utility={"defended": {"digits": {"test": 0.625}}},
+        privacy=(),
+        findings=(bounded,),
+        cost={"seconds": 30.0},
+    )
+    rows = {what: (a, b) for what, a, b in compare(result, other).sides}
+    assert rows["defenses"][1] == "local-dp (max_norm 2.0)"
+    assert any(what.startswith("utility") and b == "0.625" for what, (_, b) in rows.items())
+    assert any("epsilon of a" in what and b == "-" for what, (_, b) in rows.items())
+    assert "bound 0.25" in str(compare(result, other)).replace("0.250", "0.25")
+
+
 def test_same_verdict_changes_only_beyond_the_limits(result: Result) -> None:
     def kind(ci: tuple[float, float]) -> str:
         a = replace(result, findings=(replace(BASE, ci=(0.4, 0.6)),))

@@ -48,6 +48,13 @@ def show(name: str) -> None:
     from .terminal import Terminal
 
     known = {n: c for kind in KINDS for n, c in catalogue(kind).items()}
-    if name not in known:
+    alike = {_bare(n): n for n in known}
+    found = name if name in known else alike.get(_bare(name))
+    if found is None:
         raise UsageError(f"nothing is called {name!r}{nearest(name, known)}")
-    print_card(known[name], Terminal())
+    print_card(known[found], Terminal())
+
+
+def _bare(name: str) -> str:
+    """Return a name as people misremember it: `DPSGD` and `dp_sgd` are `dp-sgd`."""
+    return name.lower().replace("-", "").replace("_", "")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..core.registry import card
-from .audit import load_result
+from .audit import dump, load_result
 
 
 @click.command()
@@ -26,10 +26,15 @@ def report(run: str, formats: str, out: Path | None) -> None:
 @click.command()
 @click.argument("before", type=click.Path())
 @click.argument("after", type=click.Path())
-def compare(before: str, after: str) -> None:
-    """Show what changed between two finished runs."""
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+def compare(before: str, after: str, as_json: bool) -> None:
+    """Lay two finished runs side by side: leakage, bounds, utility, cost, and what changed."""
     from ..report.compare import compare as compare_results
     from ..report.compare import print_comparison
     from .terminal import Terminal
 
-    print_comparison(compare_results(load_result(before), load_result(after)), Terminal())
+    found = compare_results(load_result(before), load_result(after))
+    if as_json:
+        dump(found.to_json())
+        return
+    print_comparison(found, Terminal())

@@ -88,12 +88,16 @@ class DefenseCard(Card):
     """Facts of a defense; with `settings` filled in, the public card of one in force.
 
     `guarantee` is `formal`, `heuristic` or `none`; `adaptive_attacks` names the attacks
-    that an audit must run against it.
+    that an audit must run against it. `protects`, `against` and `leaves_open` say in plain
+    words what it protects, from whom, and what it does not.
     """
 
     mechanism: str
     guarantee: str
     adaptive_attacks: tuple[str, ...]
+    protects: str = ""
+    against: str = ""
+    leaves_open: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

@@ -1,4 +1,4 @@
-"""What changed between two runs: findings matched by id, value and verdict before and after."""
+"""Two runs side by side: findings matched by id, and what defenses promise, cost and leave."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.results import CLEAR, INCONCLUSIVE, LEAK, Finding, Result
+from .sides import side_rows
 from .words import figure, limits, printable
 
 if TYPE_CHECKING:
@@ -48,11 +49,13 @@ class Comparison:
     verdicts: tuple[str, str]
     addresses: tuple[str, str]
     changes: tuple[Change, ...]
+    sides: tuple[tuple[str, str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain types."""
         return {
             "verdict": {"before": self.verdicts[0], "after": self.verdicts[1]},
+            "sides": {what: {"before": a, "after": b} for what, a, b in self.sides},
             "findings": [
                 {
                     "id": c.id,
@@ -70,6 +73,7 @@ class Comparison:
             f"{c.kind:<6} {printable(c.id)}: {_shown(c.before)} -> {_shown(c.after)}"
             for c in self.changes
         ]
+        lines += [f"{what}: {a} -> {b}" for what, a, b in self.sides]
         return "\n".join(lines)
 
 
@@ -82,17 +86,25 @@ def compare(before: Result, after: Result) -> Comparison:
         verdicts=(before.verdict, after.verdict),
         addresses=(before.address, after.address),
         changes=tuple(sorted(changes, key=lambda c: (order.index(c.kind), c.id))),
+        sides=tuple(side_rows(before, after)),
     )
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the verdicts and a table of the findings."""
+    """Print the verdicts, what stands on either side, and a table of the findings."""
     from rich.table import Table
     from rich.text import Text
 
     console.print(Text(f"{comparison.verdicts[0]} -> {comparison.verdicts[1]}", style="bold"))
     if comparison.addresses[0] == comparison.addresses[1]:
         console.print(Text("both are the same run: same plan, data, seed and code", style="dim"))
+    sides = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("", "before", "after"):
+        sides.add_column(title, overflow="fold")
+    for row in comparison.sides:
+        sides.add_row(*(Text(printable(cell)) for cell in row))
+    console.print(sides)
+    console.print()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("change", no_wrap=True)
     table.add_column("finding", overflow="fold", ratio=1)
@@ -115,10 +127,16 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 def _shown(finding: Finding | None, gap: str = " ") -> str:
     if finding is None:
         return "not there"
-    return f"{finding.verdict} {figure(finding.value)}{gap}{limits(finding.ci)}"
+    bound = "" if finding.bound is None else f"{gap}bound {figure(finding.bound)}"
+    return f"{finding.verdict} {figure(finding.value)}{gap}{limits(finding.ci)}{bound}"
 
 
 def _side(finding: Finding | None) -> dict[str, Any] | None:
     if finding is None:
         return None
-    return {"value": finding.value, "ci": list(finding.ci), "verdict": finding.verdict}
+    return {
+        "value": finding.value,
+        "ci": list(finding.ci),
+        "bound": finding.bound,
+        "verdict": finding.verdict,
+    }

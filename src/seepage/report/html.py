@@ -40,7 +40,7 @@ def render(result: Result) -> str:
             more_galleries=max(len(drawn) - GALLERIES, 0),
             facts=plan_facts.job_facts(result),
             utility=plan_facts.utility_rows(result.utility),
-            cost=_cost(result.cost),
+            cost=plan_facts.cost_rows(result.cost),
             attacks=_attacks(result),
             figure_width=WIDTH,
             interval_figure=interval_figure,
@@ -76,18 +76,6 @@ def _environment() -> Environment:
 def _printable(value: Any) -> Any:
     # Markup is a subclass of str that is escaped already; only plain text is cleaned.
     return words.printable(value) if type(value) is str else value
-
-
-def _cost(cost: Mapping[str, float]) -> list[tuple[str, str]]:
-    labels = {
-        "seconds": ("Time of the audit", words.duration),
-        "bytes_up": ("Sent by clients, all rounds", words.size),
-        "bytes_down": ("Sent to clients, all rounds", words.size),
-    }
-    known = [(labels[k][0], labels[k][1](v)) for k, v in cost.items() if k in labels]
-    return known + [
-        (k.replace("_", " "), words.figure(v)) for k, v in cost.items() if k not in labels
-    ]
 
 
 def _attacks(result: Result) -> list[AttackCard]:

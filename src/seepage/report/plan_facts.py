@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.results import Result
-from .words import figure
+from .words import duration, figure, size
 
 
 def job_facts(result: Result) -> list[tuple[str, str]]:
     """Return (what, how) of the jobs, defenses and gate; what a plan lacks is left out."""
     plan = result.plan
     facts = [(f"Job {t.get('name', '')}".strip(), _job(t)) for t in plan.get("tasks") or ()]
-    facts.append(("Defenses", _components(plan.get("defenses") or ()) or "none"))
+    facts.append(("Defenses", component_list(plan.get("defenses") or ()) or "none"))
     if observers := plan.get("observers"):
         facts.append(("Observers", ", ".join(map(str, observers))))
     gate = plan.get("gate") or {}
@@ -31,13 +31,14 @@ def _job(task: Mapping[str, Any]) -> str:
     parts = [
         f"{data.get('source', '?')} over {data.get('clients', '?')} clients "
         f"({data.get('partition', '?')})",
-        f"model {_components([model])}" if model else "",
+        f"model {component_list([model])}" if model else "",
         ", ".join(_setting(k, v) for k, v in training.items()),
     ]
     return "; ".join(p for p in parts if p)
 
 
-def _components(components: Sequence[Mapping[str, Any]]) -> str:
+def component_list(components: Sequence[Mapping[str, Any]]) -> str:
+    """Return names of defenses or models with their settings, in one line."""
     return ", ".join(
         str(c.get("name", "?")) + (f" ({_settings(c['settings'])})" if c.get("settings") else "")
         for c in components
@@ -104,6 +105,17 @@ def _sight(sees: Mapping[str, Mapping[str, Any]]) -> str:
         f"{name.replace('_', ' ')} {short(value)} (honest {short(sees['honest'][name])})"
         for name, value in sees["sent"].items()
     )
+
+
+def cost_rows(cost: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return (what, how much) of an audit's time and traffic, those that are known first."""
+    labels = {
+        "seconds": ("Time of the audit", duration),
+        "bytes_up": ("Sent by clients, all rounds", size),
+        "bytes_down": ("Sent to clients, all rounds", size),
+    }
+    known = [(labels[k][0], labels[k][1](v)) for k, v in cost.items() if k in labels]
+    return known + [(k.replace("_", " "), figure(v)) for k, v in cost.items() if k not in labels]
 
 
 def utility_rows(utility: Mapping[str, Any]) -> list[tuple[str, str, str]]:
