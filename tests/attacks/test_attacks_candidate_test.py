@@ -21,6 +21,7 @@ from seepage.attacks.membership.gaussian_release import (
     posterior,
     sampled_ratios,
 )
+from seepage.core.claims import MembershipScores
 from seepage.core.defense import LocalStep
 from seepage.core.errors import NotApplicableError, UsageError
 from seepage.core.intervals import clopper_pearson
@@ -112,7 +113,7 @@ def released(defense: Any, model: nn.Module, x: Tensor, y: Tensor, order: Any) -
     gradient = defense.gradient(step, order)
     if gradient is None:
         loss = F.cross_entropy(model(x), y)
-        gradient = {"weight": torch.autograd.grad(loss, model.parameters())[0]}
+        gradient = {"weight": torch.autograd.grad(loss, list(model.parameters()))[0]}
     return defense.protect_update({n: -LR * g for n, g in gradient.items()}, order)
 
 
@@ -140,15 +141,16 @@ def hits(
             ),
             **known(asked, BatchSize(1), defenses=(card or defense.card,), lr=LR),
         )
-        scores = attack_view("candidate-test", view, rng(), sample_rate=1.0).scores
-        found += int(scores.argmax()) == truth
+        claim = attack_view("candidate-test", view, rng(), sample_rate=1.0)
+        assert isinstance(claim, MembershipScores)
+        found += int(claim.scores.argmax()) == truth
     return found
 
 
 @pytest.mark.parametrize("mu", [0.39, 2.0])
 @pytest.mark.parametrize("kind", [DPSGD, LocalDP])
 def test_real_releases_are_told_apart_as_often_as_theory_says(kind: Any, mu: float):
-    norm = {"max_grad_norm": 0.3} if kind is DPSGD else {"max_norm": 0.3}
+    norm: dict[str, Any] = {"max_grad_norm": 0.3} if kind is DPSGD else {"max_norm": 0.3}
     defense, draws = kind(noise_multiplier=1 / mu, **norm), 250
     for job, expected in (
         (one_hot(10), orthogonal_success(mu, 10)),

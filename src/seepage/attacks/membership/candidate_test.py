@@ -18,21 +18,20 @@ is known in closed form (`accounting.bounds.orthogonal_success`); see Nasr et al
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from ...core.claims import MembershipScores
 from ...core.errors import NotApplicableError, UsageError
 from ...core.views import BatchSize
+from ..clipped_gradients import clipped_gradients, longest_gradient, shortened
 from ..gradient_noise import flat_deviations, gradient_noise
-from ..record_defenses import record_defense
-from ..record_gradients import record_gradients
 from .candidate_losses import known_candidates
 from .gaussian_release import alignments, sampled_ratios
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from torch import Tensor
 
@@ -87,16 +86,13 @@ class _Round:
     ) -> None:
         self._view, self._seen, self._candidates = view, seen, candidates
         update = seen.updates[view.client]
-        self._names = [
-            n for n, p in view.model.named_parameters() if p.requires_grad and n in update
-        ]
-        if not self._names:
+        parameters = view.model.named_parameters()
+        like = {n: update[n] for n, p in parameters if p.requires_grad and n in update}
+        if not like:
             raise NotApplicableError(f"round {seen.round} shows no parameter of the model")
         job = view.job
         self._records = batch * job.local_steps
-        like = {name: update[name] for name in self._names}
-        self._defense = record_defense(view.defenses, like, seen.round * job.local_steps)
-        self._most = _longest(view)
+        self._like, self._most = like, longest_gradient(view)
         self._release = _flat(like, 0).double() / -(job.lr * job.local_steps)
         if not bool(self._release.isfinite().all()):
             raise NotApplicableError(f"the update of round {seen.round} is not finite")
@@ -109,14 +105,14 @@ class _Round:
         for chunk in self._contributions():
             total, count = total + chunk.sum(0), count + len(chunk)
         mean = total / count
-        background = _bounded(mean[None], self._most)[0]
+        background = shortened(mean[None], self._most)[0]
         rest = self._release - background
         deviations = self._deviations(rest)
         inner: list[Tensor] = []
         square: list[Tensor] = []
         for chunk in self._contributions():
             shifted = mean + (chunk - mean) / self._records
-            found = alignments(rest, _bounded(shifted, self._most) - background, deviations)
+            found = alignments(rest, shortened(shifted, self._most) - background, deviations)
             inner.append(found[0])
             square.append(found[1])
         return sampled_ratios(
@@ -125,15 +121,14 @@ class _Round:
 
     def _contributions(self) -> Iterator[Tensor]:
         """Yield candidates' clipped gradients `[k, p]`."""
-        for gradients in record_gradients(
-            self._view.model,
-            self._view.loss,
+        for clipped in clipped_gradients(
+            self._view,
             self._candidates.inputs,
             self._candidates.targets,
-            names=self._names,
+            like=self._like,
             state=self._seen.state,
+            number=self._seen.round,
         ):
-            clipped = self._defense.clip(gradients) if self._defense else gradients
             yield _flat(clipped, 1).double()
 
     def _deviations(self, rest: Tensor) -> Tensor:
@@ -149,20 +144,6 @@ class _Round:
         return (self.noise.square() + left).sqrt()
 
 
-def _longest(view: HistoryView) -> float | None:
-    """Return the norm to which `local-dp` clips an update, as that of a gradient."""
-    norms: list[Any] = [c.settings.get("max_norm") for c in view.defenses if c.name == "local-dp"]
-    known = [float(norm) for norm in norms if isinstance(norm, int | float)]
-    return min(known) / (view.job.lr * view.job.local_steps) if known else None
-
-
-def _bounded(gradients: Tensor, most: float | None) -> Tensor:
-    """Return gradients `[k, p]` of norm `most` at the longest."""
-    if most is None:
-        return gradients
-    return gradients * (most / gradients.norm(dim=1, keepdim=True).clamp_min(_TINY)).clamp(max=1)
-
-
-def _flat(tensors: dict[str, Tensor], first: int) -> Tensor:
+def _flat(tensors: Mapping[str, Tensor], first: int) -> Tensor:
     """Return all values in order, of the axes from `first` on."""
     return torch.cat([value.detach().flatten(first) for value in tensors.values()], dim=-1)

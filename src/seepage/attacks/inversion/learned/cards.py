@@ -25,4 +25,21 @@ LEARNED: tuple[AttackCard, ...] = (
         cost="dear",
         adaptive_against=("top-k", "local-dp", "dp-sgd"),
     ),
+    AttackCard(
+        name="posterior-mean",
+        summary="Reconstructs a record from its noisy gradient as the mean of what it may be.",
+        implementation="seepage.attacks.inversion.learned.posterior_mean:PosteriorMean",
+        reference="Wiener 1949; Balle, Cherubin & Hayes 2022, arXiv 2201.04845 (the adversary)",
+        year=2022,
+        parameters=(
+            Parameter(name="components", default=256, summary="of the auxiliary records, at most"),
+            Parameter(name="rounds", default=8, summary="most rounds of a history that are used"),
+        ),
+        observers=(Observer.HONEST_SERVER,),
+        needs=(Capability.KNOWS_BATCH_SIZE, Capability.HOLDS_AUXILIARY_DATA),
+        views=("update", "history"),
+        claims="reconstruction",
+        cost="moderate",
+        adaptive_against=("dp-sgd", "per-coordinate-dp", "bayesian-noise", "local-dp"),
+    ),
 )
