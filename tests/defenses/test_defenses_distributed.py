@@ -219,3 +219,16 @@ def test_the_record_counts_the_fewest_honest_clients_and_what_rounding_costs() -
     assert coarse.total_epsilon > 2 * record.total_epsilon
     assert replace(defense, colluders=8).deviation > 1.7 * defense.deviation
     assert DistributedDP(modulus_bits=20).upload_bytes(4000) == 2500
+
+
+def test_a_thousand_clients_share_the_noise_that_each_would_need_alone() -> None:
+    """1,000 clients, 500 coordinates, 20 rounds, epsilon 1.5 in all: .26 clips against 16.3."""
+    job = replace(EXPOSURE, rounds=20, clients=1000, cohort=1000)
+    summed = DistributedDP(noise_multiplier=12.6, threshold=1000, dimension=500)
+    assert 1.4 < summed.privacy(job)[0].total_epsilon <= 1.5
+    shares = sqrt(1000 * 500) * summed.deviation * summed.granularity
+    # A continuous Gaussian would need .258; Renyi bounds and the grid take the rest.
+    assert 0.258 < shares / 1000 < 0.29
+    alone = LocalDP(noise_multiplier=23.1)
+    assert alone.privacy(job)[0].total_epsilon == pytest.approx(1.5, rel=0.01)
+    assert sqrt(500 / 1000) * 23.1 == pytest.approx(16.3, rel=0.01)
