@@ -186,6 +186,12 @@ def test_without_noise_it_is_exact_and_says_so():
     claim = claim_on(view)
     assert claim.solved
     assert float((claim.inputs - X[index]).abs().max()) < 1e-2
+    silent = update_view(
+        mlp(32), {n: 0 * u for n, u in view.update.items()}, BatchSize(1), auxiliary()
+    )
+    claim = claim_on(silent)
+    assert not claim.solved
+    assert bool(claim.inputs.isfinite().all())
     pair = draw(3, 2)
     view = update_view(mlp(32), update_of(mlp(32), (X[pair], Y[pair])), BatchSize(2), auxiliary())
     claim = claim_on(view)

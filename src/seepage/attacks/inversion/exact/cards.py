@@ -83,6 +83,6 @@ EXACT = (
         views=("history",),
         claims="reconstruction",
         cost="moderate",
-        adaptive_against=("dp-sgd", "local-dp"),
+        adaptive_against=("dp-sgd", "per-coordinate-dp", "bayesian-noise", "local-dp"),
     ),
 )

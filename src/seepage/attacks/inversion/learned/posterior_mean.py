@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from ..exact.first_layer import FirstLayer
 
 _LEAST_AUXILIARY = 20
-_MOST_DRIVES = 256
+_MOST_AUXILIARY, _MOST_DRIVES = 1000, 256
 # Of the gradient's mean square: rounding, and the least that is taken for noise.
 _ROUNDING = 1e-12
+_TINY = 1e-30
 # In nats; under much noise rounds of one record differ by chance by less.
 _CLEARLY = 10.0
 
@@ -78,7 +79,7 @@ class PosteriorMean:
         layer = first_layer(view)
         records = size.value * view.job.local_steps
         looks = [_look(one, layer, auxiliary, records) for one in views]
-        held = auxiliary.inputs.flatten(1).double()
+        held = auxiliary.inputs[:_MOST_AUXILIARY].flatten(1).double()
         prior = GaussianPrior.of(held, self.components)
         found = [seen_record(look, prior) for look in looks]
         if len(found) > 1 and _same(found, prior):
@@ -108,7 +109,7 @@ def _look(
     gradient = observed_gradient(view)
     matrix = layer.joined(gradient)
     noise = known_noise(view, gradient)
-    left = max(beyond_rank_one(matrix), _ROUNDING * float(matrix.square().mean()))
+    left = max(beyond_rank_one(matrix), _ROUNDING * float(matrix.square().mean()), _TINY)
     if noise is None:
         variance = torch.full_like(matrix, left)
     else:
@@ -127,17 +128,18 @@ def _drives(view: UpdateView, layer: FirstLayer, auxiliary: AuxiliaryData, recor
     trained = {n: p.detach() for n, p in view.model.named_parameters() if p.requires_grad}
     state = {n: v.detach() for n, v in view.model.state_dict().items()}
     inputs, targets = auxiliary.inputs[:_MOST_DRIVES], auxiliary.targets[:_MOST_DRIVES]
-    most, weights = longest_gradient(view), list[Tensor]()
+    most, found, done = longest_gradient(view), list[Tensor](), 0
     for chunk in clipped_gradients(
         view, inputs, targets, like=trained, state=state, number=view.round
     ):
         lengths = torch.cat([g.flatten(1) for g in chunk.values()], dim=1).norm(dim=1)
         factor = (most / lengths).clamp(max=1) if most else torch.ones_like(lengths)
-        weights.append((chunk[layer.weight] * factor[:, None, None]).double())
-    x = inputs.flatten(1).double()
-    # dL/dW = d x' of one record, so d is dL/dW x over the square of x.
-    drives = torch.einsum("kmn,kn->km", torch.cat(weights), x)
-    drives = drives / x.square().sum(1, keepdim=True).clamp_min(_ROUNDING)
+        x = inputs[done : done + len(lengths)].flatten(1)
+        # dL/dW = d x' of one record, so d is dL/dW x over the square of x.
+        drives = (chunk[layer.weight] @ x[:, :, None])[:, :, 0] * factor[:, None]
+        found.append((drives / x.square().sum(1, keepdim=True).clamp_min(_ROUNDING)).double())
+        done += len(lengths)
+    drives = torch.cat(found)
     mean = drives.mean(0)
     return mean + (drives - mean) / records**0.5
 
@@ -167,7 +169,8 @@ def _fit(gap: Tensor, variance: Tensor) -> float:
 
 
 def _exact(look: LayerGradient) -> bool:
-    return beyond_rank_one(look.matrix) <= _ROUNDING * float(look.matrix.square().mean())
+    power = float(look.matrix.square().mean())
+    return power > 0 and beyond_rank_one(look.matrix) <= _ROUNDING * power
 
 
 def _said(denoisers: Sequence[SmoothedRecords], ratio: float, rounds: int, records: int) -> str:

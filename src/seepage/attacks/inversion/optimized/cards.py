@@ -32,7 +32,7 @@ OPTIMIZED = (
         views=("update", "aggregate"),
         claims="reconstruction",
         cost="dear",
-        adaptive_against=("top-k", "dp-sgd", "local-dp"),
+        adaptive_against=("top-k", "dp-sgd", "per-coordinate-dp", "local-dp"),
     ),
     AttackCard(
         name="several-rounds",
@@ -52,7 +52,7 @@ OPTIMIZED = (
         views=("history",),
         claims="reconstruction",
         cost="dear",
-        adaptive_against=("dp-sgd", "local-dp"),
+        adaptive_against=("dp-sgd", "per-coordinate-dp", "local-dp"),
     ),
     AttackCard(
         name="dlg",
