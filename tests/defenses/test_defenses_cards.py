@@ -69,6 +69,11 @@ def test_adaptive_attacks_and_what_is_hidden() -> None:
     assert {card.name for card in CARDS if card.load().poisson} == by_record
 
 
+def test_every_card_says_in_plain_words_what_it_protects_from_whom_and_what_not() -> None:
+    for card in CARDS:
+        assert min(map(len, (card.protects, card.against, card.leaves_open))) > 20, card.name
+
+
 def test_defenses_are_found_by_name() -> None:
     assert {getattr(api, name).__name__ for name in api.__all__} == set(api.__all__)
     assert seepage.defenses.DPSGD is api.DPSGD

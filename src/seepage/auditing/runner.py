@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from math import ceil
 from typing import Any, Protocol
 
@@ -16,6 +17,8 @@ from ..core.intervals import units_for_clear
 from ..core.plan import Gate
 from ..core.privacy import EpsilonRecord, Exposure
 from ..core.results import NotRun, Result
+from ..core.seeds import torch_rng
+from ..core.task import Task
 from ..fl.utility import utility
 from . import evidence as stored
 from .bounds import bounds
@@ -129,7 +132,15 @@ def exposure(job: Job, delta: float) -> Exposure:
         clients=len(task.clients),
         cohort=task.cohort,
         delta=delta,
+        parameters=_parameters(task),
     )
+
+
+@cache
+def _parameters(task: Task) -> Mapping[str, int]:
+    """Return the number of values of each trainable parameter, by name."""
+    named = task.build(torch_rng(0, "parameters")).named_parameters()
+    return {name: p.numel() for name, p in named if p.requires_grad}
 
 
 def privacy(spec: Spec) -> tuple[EpsilonRecord, ...]:

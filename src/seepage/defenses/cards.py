@@ -72,6 +72,10 @@ CARDS: tuple[DefenseCard, ...] = (
         mechanism="per-record clipping and Gaussian noise in each local step, Poisson batches",
         guarantee="formal",
         adaptive_attacks=("averaged",),
+        protects="whether any one record was trained on, and what it holds",
+        against="everybody who sees what a client sends, the server included",
+        leaves_open="what many records have in common, a person with several records, "
+        "clients that lie",
     ),
     DefenseCard(
         name="per-coordinate-dp",
@@ -129,6 +133,9 @@ CARDS: tuple[DefenseCard, ...] = (
         mechanism="per-record clipping and Gaussian noise in a scaled space, Poisson batches",
         guarantee="formal",
         adaptive_attacks=("averaged",),
+        protects="whether any one record was trained on, and what it holds",
+        against="everybody who sees what a client sends, the server included",
+        leaves_open="as dp-sgd; the quieter coordinates are no less protected, and no more",
     ),
     DefenseCard(
         name="bayesian-noise",
@@ -178,6 +185,9 @@ CARDS: tuple[DefenseCard, ...] = (
         mechanism="per-record clipping and Gaussian noise of a drawn scale, Poisson batches",
         guarantee="formal",
         adaptive_attacks=("averaged",),
+        protects="whether any one record was trained on, at the least noise that can be drawn",
+        against="everybody who sees what a client sends, the server included",
+        leaves_open="as dp-sgd; its Bayesian figure holds for typical records alone",
     ),
     *DP_CARDS,
     DefenseCard(
@@ -196,6 +206,9 @@ CARDS: tuple[DefenseCard, ...] = (
         mechanism="all but the largest coordinates of the update are set to zero",
         guarantee="heuristic",
         adaptive_attacks=("inverting-gradients",),
+        protects="nothing that can be stated: most coordinates stay away, the telling ones go",
+        against="an attacker who takes zeros for values",
+        leaves_open="the records: what is sent is exact, and matching by it alone works",
     ),
     DefenseCard(
         name="secure-aggregation",
@@ -214,6 +227,10 @@ CARDS: tuple[DefenseCard, ...] = (
         mechanism="an ideal sum: only the aggregate is revealed, and nothing is added to it",
         guarantee="none",
         adaptive_attacks=("fully-connected", "imprint", "model-inconsistency"),
+        protects="which update is whose",
+        against="a server that keeps to the protocol, and whoever listens",
+        leaves_open="all that a sum shows: a sum of few, or of models that differ, is as "
+        "good as one update",
     ),
     DefenseCard(
         name="model-commitment",
@@ -225,6 +242,9 @@ CARDS: tuple[DefenseCard, ...] = (
         mechanism="the sum is released only where all clients' SHA-256 commitments are equal",
         guarantee="heuristic",
         adaptive_attacks=("model-inconsistency", "imprint"),
+        protects="a sum from being made of different models",
+        against="a server that sends clients different models to single one out",
+        leaves_open="what one model, sent to all, is built to read: imprints pass it",
     ),
 )
 

@@ -33,6 +33,9 @@ DP_CARDS: tuple[DefenseCard, ...] = (
         mechanism="clipping of the update and noise at the client",
         guarantee="formal",
         adaptive_attacks=("averaged",),
+        protects="everything that one client holds, as a whole",
+        against="everybody, the server included: nobody is trusted",
+        leaves_open="the model itself: among few clients the noise drowns it",
     ),
     DefenseCard(
         name="central-dp",
@@ -51,6 +54,9 @@ DP_CARDS: tuple[DefenseCard, ...] = (
         mechanism="clipping of every update and Gaussian noise at the server, which sees all",
         guarantee="formal",
         adaptive_attacks=(),
+        protects="everything that one client holds, as a whole",
+        against="other clients, and whoever gets the model",
+        leaves_open="the server, which sees every update before it adds the noise",
     ),
     DefenseCard(
         name="distributed-dp",
@@ -101,6 +107,10 @@ DP_CARDS: tuple[DefenseCard, ...] = (
         "ideal sum modulo a power of two",
         guarantee="formal",
         adaptive_attacks=("fully-connected", "imprint", "model-inconsistency"),
+        protects="everything that one client holds, as a whole",
+        against="the server and up to `colluders` clients with it, as long as "
+        "`threshold` clients add up",
+        leaves_open="the server where sums of fewer are revealed; what all clients have in common",
     ),
     DefenseCard(
         name="dp-ftrl",
@@ -125,6 +135,10 @@ DP_CARDS: tuple[DefenseCard, ...] = (
         mechanism="per-record clipping and square-root Toeplitz noise over a client's steps",
         guarantee="formal",
         adaptive_attacks=("averaged",),
+        protects="whether any one record was trained on, over all steps together",
+        against="everybody who sees what a client sends, the server included",
+        leaves_open="a server that asks for extra rounds: it draws beyond the epochs that "
+        "are accounted for",
     ),
     DefenseCard(
         name="randomized-response",
@@ -153,5 +167,8 @@ DP_CARDS: tuple[DefenseCard, ...] = (
         mechanism="every categorical value is kept, or replaced by another one at random",
         guarantee="formal",
         adaptive_attacks=(),
+        protects="the value of each listed category of a record",
+        against="everybody, the client's own training included",
+        leaves_open="the columns that are not listed, and links between columns",
     ),
 )
