@@ -9,7 +9,6 @@ import torch
 from attack_views import digits, draw, known, lenet, noisy, rng, update_of
 from torch import nn
 
-from seepage.attacks.inversion.exact.averaged import Averaged
 from seepage.attacks.inversion.observed import observed_gradient
 from seepage.attacks.inversion.optimized.inverting_gradients import InvertingGradients
 from seepage.attacks.inversion.optimized.matching import SquaredMatch
@@ -77,10 +76,7 @@ def test_noise_that_hides_records_in_one_round_does_not_in_sixteen() -> None:
     assert min(gains) > 3
 
 
-def test_averaging_leaves_convolutions_to_it_and_absent_clients_are_refused() -> None:
+def test_a_client_that_took_no_part_is_refused() -> None:
     view = history(draw(0, 1), 3, 0.0)
-    claim = Averaged()(view, rng())
-    assert claim.explanation.startswith("3 rounds taken for the same records")
-    assert claim.inputs.shape == (1, 1, 8, 8)
     with pytest.raises(NotApplicableError, match="took part in none"):
         SeveralRounds()(replace(view, client=4), torch.Generator())

@@ -3,8 +3,8 @@
 Independent noise of standard deviation s has s / sqrt(T) left in the mean of T updates.
 What the mean says of the records depends on whether they come back: a client with a fixed
 batch gives its gradient T times over (the reason why an epsilon must be composed over all
-releases), one that draws anew gives a batch T times as large. A model whose first layer is
-not fully connected is left to `several-rounds`.
+releases), one that draws anew gives a batch T times as large. For models that do not
+begin with a linear layer there is `several-rounds`, which takes the batch to be fixed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from ....core.errors import NotApplicableError
-from ....core.registry import card
 from ....core.views import BatchSize
 from ..observed import as_gradient
 from .first_layer import first_layer
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Averaged:
-    """Inversion of the mean of one client's updates, analytic where the first layer allows it.
+    """Analytic inversion of the mean of one client's updates.
 
     Fields
     ------
@@ -43,13 +42,10 @@ class Averaged:
     def __call__(self, view: HistoryView, rng: torch.Generator) -> Reconstruction:
         """Return up to as many records as all the averaged batches hold.
 
-        Raises `NotApplicableError` where the client took part in no round that was seen.
+        Raises `NotApplicableError` where the model does not begin with a linear layer, or the
+        client took part in no round that was seen.
         """
-        try:
-            layer = first_layer(view)
-        except NotApplicableError:
-            found: Reconstruction = card("attacks", "several-rounds").build({})(view, rng)
-            return found
+        layer = first_layer(view)
         gradient, rounds = mean_gradient(view)
         size = view.fact(BatchSize)
         batch = size.value * view.job.local_steps if size else 0
