@@ -1,5 +1,7 @@
 """`seepage.attack` on a user's own gradients: what it takes, what it refuses, what it explains."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -117,3 +119,50 @@ def test_a_poor_result_is_explained():
         batch_size=1, steps=3, budget=1e-6,
     )  # fmt: skip
     assert "the model has learned these records well" in found.explanation
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"labels": [9, 9, 10]}, "label 10 is none of 10 classes"),
+        ({"gradients": [None, None, None, None]}, "gradients of 1.weight is None"),
+        ({"gradients": ["a", "b", "c", "d"]}, "gradients of 1.weight is a str"),
+        ({"input_shape": "8"}, "input_shape is 8"),
+        ({"loss": "cross_entropy"}, "loss is a str"),
+        ({"loss": nn.CrossEntropyLoss(reduction="none")}, "reduction='none'"),
+        ({"model": "mlp"}, "model is a str"),
+        ({"budget": "2s"}, "budget is '2s'"),
+        ({"lr": -0.1}, "lr is -0.1"),
+        ({"value_range": (1, 0)}, "value_range is"),
+        ({"auxiliary": torch.zeros(3)}, "auxiliary is a pair"),
+    ],
+)
+def test_a_mistake_is_named_before_anything_runs(changed, message):
+    model = mlp(32)
+    given = {
+        "model": model, "loss": F.cross_entropy, "input_shape": (1, 8, 8),
+        "gradients": gradients_of(model, slice(0, 3)), "labels": Y[:3],
+    }  # fmt: skip
+    with pytest.raises(UsageError, match=re.escape(message)):
+        seepage.attack("dlg", **{**given, **changed})
+
+
+def test_regression_and_frozen_layers_are_refused_and_double_models_are_not():
+    model = mlp(64)
+    model[1].bias.requires_grad_(False)
+    seen = torch.autograd.grad(
+        F.cross_entropy(model(X[:1]), Y[:1]), [p for p in model.parameters() if p.requires_grad]
+    )
+    with pytest.raises(NotApplicableError, match=r"does not hold 1\.bias: is it frozen"):
+        ask("spear", model, gradients=seen, batch_size=1)
+    one = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 1))
+    slopes = torch.autograd.grad(F.mse_loss(one(X[:2]), torch.ones(2, 1)), list(one.parameters()))
+    with pytest.raises(NotApplicableError, match="only class labels are searched with"):
+        seepage.attack(
+            "dlg", model=one, loss=F.mse_loss, input_shape=(1, 8, 8), gradients=slopes,
+            labels=torch.ones(2),
+        )  # fmt: skip
+    double = mlp(256).double()
+    loss = F.cross_entropy(double(X[:2].double()), Y[:2])
+    slopes = torch.autograd.grad(loss, list(double.parameters()))
+    assert ask("spear", double, gradients=slopes, batch_size=2).solved

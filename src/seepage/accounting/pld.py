@@ -26,6 +26,7 @@ _MOST_POINTS = 2_000_000
 _CURVE_POINTS = 400
 _LARGEST_EXPONENT = 600.0
 _BEYOND_ALL = 1e12
+_TAIL = 1e-15
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +93,11 @@ def loss_profile(mechanism: Mechanism, delta: float) -> LossProfile:
     The mechanism is protected and not exactly Gaussian. Refinement also ends where a grid would
     exceed two million points: the estimate then is loose, never too low.
     """
-    interval = min(_scale(mechanism, delta) / 500, 10.0)
+    finest = _reach(mechanism) / _MOST_POINTS
+    interval = max(min(_scale(mechanism, delta) / 500, 10.0), finest)
     profile, points = _compose(mechanism, interval, delta)
     epsilon = profile.epsilon(delta)
-    while isfinite(epsilon) and points * _FINER <= _MOST_POINTS:
+    while isfinite(epsilon) and points * _FINER <= _MOST_POINTS and interval / _FINER >= finest:
         interval /= _FINER
         finer, points = _compose(mechanism, interval, delta)
         before, epsilon = epsilon, finer.epsilon(delta)
@@ -110,6 +112,12 @@ def _scale(mechanism: Mechanism, delta: float) -> float:
     by_mu = epsilon_of(mechanism.mu_bound, delta)
     scale = min(by_mu, rdp_epsilon(mechanism, delta))
     return max(scale, 1e-6) if isfinite(scale) else 1.0
+
+
+def _reach(mechanism: Mechanism) -> float:
+    """Return about how far the losses of one release reach; 0 where that is not known."""
+    bound = mechanism.once().mu_bound
+    return epsilon_of(bound, _TAIL) if isfinite(bound) else 0.0
 
 
 def _compose(mechanism: Mechanism, interval: float, delta: float) -> tuple[LossProfile, int]:

@@ -119,6 +119,10 @@ def _best(
     known: AttackCard, view: View, seed: int, budget: float, settings: Mapping[str, Any]
 ) -> Reconstruction:
     """Start afresh while the budget lasts and nothing is solved; keep the least objective."""
+    if not isinstance(budget, int | float) or not isinstance(seed, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(
+            f"attack: budget is {budget!r} and seed {seed!r}; give seconds and a number"
+        )
     started = time.perf_counter()
     best: Reconstruction | None = None
     again = any(p.name == "restarts" for p in known.parameters)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..core.errors import ModelError, UsageError
 from ..core.threat import Observer
@@ -16,8 +16,6 @@ from ..core.views import AuxiliaryData, BatchSize, Fact, JobFacts, Labels, Updat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from torch import nn
 
     from ..core.cards import AttackCard
     from ..core.views import Loss
@@ -51,14 +49,18 @@ class OwnGradients:
             lacks = {"model": model, "loss": loss, "input_shape": input_shape}
             name = next(n for n, value in lacks.items() if value is None)
             raise UsageError(f"attack: {name} is missing; gradients and updates need it")
+        input_shape = _checked(model, loss, input_shape)
         lr, seen = self._update(model)
         facts, value_range = self._facts(input_shape)
-        copy = deepcopy(model).train(self.train_mode)
+        copy = deepcopy(model).float().train(self.train_mode)
+        classes = _classes(copy, input_shape)
+        if self.labels is not None and classes:
+            _require_classes(torch.as_tensor(self.labels), classes)
         return UpdateView(
             observer=Observer.HONEST_SERVER,
             job=JobFacts(
-                input_shape=tuple(input_shape),
-                classes=_classes(copy, input_shape),
+                input_shape=input_shape,
+                classes=classes,
                 value_range=value_range,
                 clients=1,
                 cohort=1,
@@ -88,6 +90,8 @@ class OwnGradients:
 
     def _update(self, model: nn.Module) -> tuple[float, dict[str, Tensor]]:
         """Return the learning rate and the update by name."""
+        if self.lr is not None and not self.lr > 0:
+            raise UsageError(f"attack: lr is {self.lr}; use a number above 0")
         if self.local_steps < 1 or (self.batch_size is not None and self.batch_size < 1):
             raise UsageError("attack: local_steps and batch_size are 1 or more")
         if self.gradients is None:
@@ -121,6 +125,8 @@ class OwnGradients:
             facts.append(held)
             seen = (float(held.inputs.min()), float(held.inputs.max()))
             value_range = value_range or seen
+        if value_range is not None and not value_range[0] < value_range[1]:
+            raise UsageError(f"attack: value_range is {value_range}; give (least, greatest)")
         return tuple(facts), value_range
 
 
@@ -140,6 +146,7 @@ def _named(what: str, tensors: Tensors, model: nn.Module) -> dict[str, Tensor]:
                 "trainable parameters"
             )
         known, named = own, dict(zip(own, tensors, strict=True))
+    named = {name: _tensor(what, name, value) for name, value in named.items()}
     for name, value in named.items():
         if value.shape != known[name].shape:
             raise UsageError(
@@ -149,7 +156,49 @@ def _named(what: str, tensors: Tensors, model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().float() for name, value in named.items()}
 
 
+def _tensor(what: str, name: str, value: Any) -> Tensor:
+    """Return a tensor of what should be one."""
+    if value is None:
+        raise UsageError(
+            f"attack: {what} of {name} is None; leave it out by name: {{name: tensor, ...}}"
+        )
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = type(value).__name__
+        raise UsageError(f"attack: {what} of {name} is a {kind}; give a tensor") from error
+
+
+def _checked(model: Any, loss: Any, input_shape: Any) -> tuple[int, ...]:
+    """Return the shape of an input; `UsageError` where an argument is of another kind."""
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"attack: model is a {type(model).__name__}; give a torch.nn.Module")
+    if not callable(loss):
+        raise UsageError(
+            f"attack: loss is a {type(loss).__name__}; give (outputs, targets) -> mean"
+        )
+    if getattr(loss, "reduction", "mean") == "none":
+        raise UsageError(
+            "attack: loss has reduction='none'; give one that is a mean over the batch"
+        )
+    shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
+    if not all(isinstance(side, int) and side > 0 for side in shape):
+        raise UsageError(
+            f"attack: input_shape is {input_shape}; give one input's, such as (3, 32, 32)"
+        )
+    return shape
+
+
+def _require_classes(labels: Tensor, classes: int) -> None:
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        wrong = low if low < 0 else high
+        raise UsageError(f"attack: label {wrong} is none of {classes} classes (0 to {classes - 1})")
+
+
 def _auxiliary(auxiliary: tuple[Tensor, Tensor], input_shape: tuple[int, ...]) -> AuxiliaryData:
+    if not isinstance(auxiliary, tuple | list) or len(auxiliary) != 2:
+        raise UsageError("attack: auxiliary is a pair: inputs [n, *input_shape] and targets [n]")
     inputs, targets = (torch.as_tensor(part) for part in auxiliary)
     if tuple(inputs.shape[1:]) != tuple(input_shape) or len(inputs) != len(targets):
         raise UsageError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from ..core.results import plain_json
 
 if TYPE_CHECKING:
     from ..auditing.trial import Trial
+    from ..core.plan import Plan
 
 
 @click.command()
@@ -59,8 +62,9 @@ def attack(
     include_records: bool,
 ) -> None:
     """Run attack NAME alone; exit 0 whatever it finds (`seepage audit` gives verdicts)."""
-    if draws < 1:
-        raise UsageError(f"--draws is {draws}; use 1 or more")
+    for option, value, least in (("draws", draws, 1), ("batch", batch, 1), ("seed", seed, 0)):
+        if value < least:
+            raise UsageError(f"--{option} is {value}; use {least} or more")
     plan = plan_from_json(
         {
             "seed": seed,
@@ -82,6 +86,9 @@ def attack(
             "attacks": [parsed(",".join([name, *settings]))],
         }
     )
+    short = f"attack-{name}-{plan.tasks[0].name}-{plan.tasks[0].model.name}-b{batch}-{stage}-{seed}"
+    folder = out or Path("seepage-runs") / f"{short}-{_digest(plan, draws)}"
+    _make(folder)
     from .progress import Progress
 
     with Progress(sys.stderr) as progress:
@@ -96,18 +103,32 @@ def attack(
             found = bench.run(plan.attacks[0], include_records=include_records)
         except NotApplicableError as error:
             raise UsageError(f"{name} can't be run on this job: {error}") from error
-    short = f"attack-{name}-{plan.tasks[0].name}-{plan.tasks[0].model.name}-b{batch}-{stage}-{seed}"
-    _tell(found, out or Path("seepage-runs") / short, as_json)
+    _tell(found, folder, as_json, include_records)
 
 
-def _tell(found: Trial, folder: Path, as_json: bool) -> None:
+def _digest(plan: Plan, draws: int) -> str:
+    """Return eight letters that differ wherever the job, the attack or the draws do."""
+    text = json.dumps([asdict(plan), draws], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _make(folder: Path) -> None:
+    """Make the folder before any work is done for it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "picture.png").unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: can't be written: {error.strerror}") from error
+
+
+def _tell(found: Trial, folder: Path, as_json: bool, include_records: bool) -> None:
     """Write the files and print the figures."""
     picture = _write(found, folder)
     if as_json:
         content = {**found.to_json(), "picture": str(picture) if picture else None}
         click.echo(json.dumps(plain_json(content), indent=2))
     else:
-        _say(found, picture)
+        _say(found, picture, include_records)
 
 
 def parsed(text: str, name: str = "name") -> dict[str, Any]:
@@ -137,7 +158,6 @@ def _write(found: Trial, folder: Path) -> Path | None:
     from ..report.mosaic import mosaic
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(plain_json(found.to_json()), indent=2) + "\n"
         (folder / "trial.json").write_text(text)
         drawn = mosaic({k: v for k, v in found.pictures.items() if k in ("truth", "defended")})
@@ -149,7 +169,7 @@ def _write(found: Trial, folder: Path) -> Path | None:
     return folder / "picture.png"
 
 
-def _say(found: Trial, picture: Path | None) -> None:
+def _say(found: Trial, picture: Path | None, include_records: bool) -> None:
     from ..report.plan_facts import measured_lines
 
     low, high = found.ci
@@ -164,7 +184,8 @@ def _say(found: Trial, picture: Path | None) -> None:
             f"solved by its own judgement  {found.solved:.2f}; {found.seconds:.2f} CPU s a batch"
         )
     lines += measured_lines(found.details)
-    lines += [
-        text for text in (found.explanation, f"pictures: {picture}" if picture else "") if text
-    ]
+    lines += [found.explanation] if found.explanation else []
+    if picture:
+        blurred = "" if include_records else "; blurred: --include-records shows them clearly"
+        lines.append(f"pictures: {picture} (truth above{blurred})")
     click.echo("\n".join(lines))

@@ -59,8 +59,13 @@ def batch_labels(view: UpdateView | AggregateView, records: int) -> Tensor:
     """Return labels of `records` records, int64: those that the observer was given, else recovered.
 
     Labels that were given for another number of records are none for these. Raises
-    `NotApplicableError` as `recover_labels` does.
+    `NotApplicableError` for regression, and as `recover_labels` does.
     """
+    if view.job.classes < 2:
+        raise NotApplicableError(
+            "the model has no two outputs to classify by: only class labels are searched with; "
+            "spear, fully-connected and ica need no targets"
+        )
     given = view.fact(Labels)
     if given is not None and len(given.value) == records:
         return given.value.long()

@@ -42,6 +42,9 @@ class Passage:
 
     def joined(self, gradient: Mapping[str, Tensor]) -> Tensor:
         """Return the gradient as rows of sums of d [x, 1], float64 `[k, n + 1]`."""
+        for name in (f"{self.layer}.weight", f"{self.layer}.bias"):
+            if name not in gradient:
+                raise NotApplicableError(f"the update does not hold {name}: is it frozen?")
         weight = gradient[f"{self.layer}.weight"].double()[:, self.positions]
         bias = gradient[f"{self.layer}.bias"].double()[:, None]
         return torch.cat([weight - self.offset * bias, bias], dim=1)

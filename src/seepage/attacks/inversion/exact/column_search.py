@@ -253,7 +253,7 @@ def _vertices(planes: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _spans(q: Tensor) -> bool:
-    return float(torch.linalg.svdvals(q)[-1]) > 1e-12
+    return bool(q.isfinite().all()) and float(torch.linalg.svdvals(q)[-1]) > 1e-12
 
 
 def _independent(known: Tensor, q: Tensor) -> bool:

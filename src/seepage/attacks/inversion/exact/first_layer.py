@@ -44,6 +44,9 @@ class FirstLayer:
 
     def joined(self, gradient: Mapping[str, Tensor]) -> Tensor:
         """Return [dL/dW | dL/db] in float64, `[m, n + 1]`, or dL/dW alone `[m, n]`."""
+        for name in filter(None, (self.weight, self.bias)):
+            if name not in gradient:
+                raise NotApplicableError(f"the update does not hold {name}: is it frozen?")
         weight = gradient[self.weight].double()
         if self.bias is None:
             return weight

@@ -95,7 +95,7 @@ class FullyConnected:
         return Reconstruction(
             inputs=layer.records(found.directions, view.job.value_range),
             objective=found.residual,
-            solved=bool(found.proved.all()) and len(found.proved) > 0,
+            solved=layer.has_bias and bool(found.proved.all()) and len(found.proved) > 0,
             explanation=_note(found, layer),
         )
 
