@@ -89,10 +89,16 @@ def attack(
     short = f"attack-{name}-{plan.tasks[0].name}-{plan.tasks[0].model.name}-b{batch}-{stage}-{seed}"
     folder = out or Path("seepage-runs") / f"{short}-{_digest(plan, draws)}"
     _make(folder)
+    found = _run(plan, f"{name} on {dataset}", draws, include_records=include_records)
+    _tell(found, folder, as_json, include_records)
+
+
+def _run(plan: Plan, told: str, draws: int, *, include_records: bool) -> Trial:
+    """Train the job and attack it; `UsageError` where the attack can't work on such a job."""
     from .progress import Progress
 
     with Progress(sys.stderr) as progress:
-        progress.say(f"training {plan.tasks[0].model.name} on {dataset}, then {name}")
+        progress.say(f"training {plan.tasks[0].model.name}, then {told}")
         import torch
 
         from ..auditing.trial import Bench
@@ -100,10 +106,9 @@ def attack(
         torch.set_num_threads(1)
         bench = Bench(plan, draws=draws, base=Path())
         try:
-            found = bench.run(plan.attacks[0], include_records=include_records)
+            return bench.run(plan.attacks[0], include_records=include_records)
         except NotApplicableError as error:
-            raise UsageError(f"{name} can't be run on this job: {error}") from error
-    _tell(found, folder, as_json, include_records)
+            raise UsageError(f"{plan.attacks[0].name} can't be run on this job: {error}") from error
 
 
 def _digest(plan: Plan, draws: int) -> str:
