@@ -7,12 +7,11 @@ from math import inf
 from typing import Any
 
 import numpy as np
-from claims_text import ABOUT, VERDICTS
-from rates import above, gain, rate
+from claims_text import ABOUT, CLAIMS, NOTES
+from rates import above, gain, over_seeds, rate, seeds_cell
 from result_tables import head, interval, line
 
 from seepage.accounting.bounds import orthogonal_success, rero_bound
-from seepage.core.intervals import bootstrap
 
 Row = dict[str, Any]
 KEPT = 0.9
@@ -45,7 +44,7 @@ def image_rows(found: list[Row]) -> Iterator[str]:
                 cells = [data, row["level"], f"{row['epsilon']:.3g}", name]
                 if "near" in got:
                     cells += [interval(got[m], ".3f") for m in ("near", "binary", "ssim")]
-                    cells.append(paired(got["binary"], mean["binary"]))
+                    cells.append(paired(got["binary"], mean["binary"][: len(got["binary"])]))
                 else:
                     cells += [""] * 4
                 cells += [
@@ -83,17 +82,9 @@ def leak_rows(found: list[Row]) -> Iterator[str]:
         ))  # fmt: skip
 
 
-def kept(row: Row, base: Row, metric: str) -> tuple[float, float, float]:
-    """Return the share of the baseline that is left, with its interval over seeds."""
-    pairs = zip(row[metric], base[metric], strict=True)
-    got = bootstrap(
-        lambda draws: draws.mean(1),
-        [np.array([a / b for a, b in pairs])],
-        np.random.default_rng(0),
-        resamples=4000,
-    )
-    low, high = got.interval()
-    return got.value, low, high
+def kept(row: Row, base: Row, metric: str) -> list[float]:
+    """Return by seed the share of the baseline that is left."""
+    return [a / b for a, b in zip(row[metric], base[metric], strict=True)]
 
 
 def base_of(found: list[Row], data: str) -> Row:
@@ -111,9 +102,7 @@ def utility_rows(found: list[Row]) -> Iterator[str]:
         base = base_of(found, row["data"])
         cells: list[str] = []
         for metric in ("accuracy", "fair"):
-            cells.append(interval(row[metric], ".3f"))
-            value, low, high = kept(row, base, metric)
-            cells.append(f"{value:.3f} [{low:.3f}, {high:.3f}]")
+            cells += [seeds_cell(row[metric]), seeds_cell(kept(row, base, metric))]
         real = "real" if row["clients"] <= 20 else "emulated"
         yield line((
             row["data"], row["mechanism"], row["rounds"], f"{row['clients']:,}", real,
@@ -134,7 +123,7 @@ def least_clients(found: list[Row], data: str, mechanism: str) -> str:
         ]
         least = None
         for row in sorted(rows, key=lambda r: -r["clients"]):
-            if kept(row, base_of(found, data), "fair")[1] <= KEPT:
+            if over_seeds(kept(row, base_of(found, data), "fair"))[1] <= KEPT:
                 break
             least = row["clients"]
         if rows:
@@ -179,7 +168,9 @@ def page(found: list[Row]) -> str:
         if r["part"] == "blind"
     ]
     return "\n".join([
-        "# Claims about differential privacy, run", "", ABOUT.strip(), "", VERDICTS.strip(), "",
+        "# Claims about differential privacy, run", "", ABOUT.strip(), "",
+        "## The claims", "", head("claim", "verdict", "figures"),
+        *map(line, CLAIMS), "", NOTES.strip(), "",
         "## (a) One client's releases of one image", "",
         "500 releases are drawn as their mean. Drawn one by one for three images, it has "
         f"{'; '.join(literal)}.", "",

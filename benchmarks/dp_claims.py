@@ -15,6 +15,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,23 @@ import client_releases
 import image_releases
 import torch
 from claims_page import page
+from noisy_releases import shared_priors
 from result_tables import record, recorded
 
 RESULTS = Path(__file__).parent / "results"
 LOG, PAGE = RESULTS / "dp_claims.jsonl", RESULTS / "dp_claims.md"
 Run = Callable[[], dict[str, Any]]
+
+
+def compact(value: Any) -> Any:
+    """Return a row's value with its numbers as short as its tables need them."""
+    if isinstance(value, dict):
+        return {name: compact(held) for name, held in value.items()}
+    if isinstance(value, list):
+        return [compact(held) for held in value]
+    if isinstance(value, float) and isfinite(value):
+        return int(value) if value.is_integer() else round(value, 6)
+    return value
 
 
 def rows(*, tiny: bool) -> Iterator[tuple[str, dict[str, Any], Run]]:
@@ -51,7 +64,7 @@ def rows(*, tiny: bool) -> Iterator[tuple[str, dict[str, Any], Run]]:
         seeds = 1 if tiny else client_noise.SEEDS
         yield f"utility / {cell.key}", about, partial(client_noise.run, cell, seeds)
     for data in image_releases.AUXILIARY:
-        drawn = (3, 8) if tiny else ({"Fashion-MNIST": 80, "CIFAR-10": 40}[data], 500)
+        drawn = (3, 8) if tiny else ({"Fashion-MNIST": 60, "CIFAR-10": 40}[data], 500)
 
         def blind(data: str = data, drawn: Any = drawn) -> dict[str, Any]:
             """Run the baselines, and releases one by one."""
@@ -87,10 +100,12 @@ def main() -> None:
         if key in done or given.only not in key:
             continue
         started = time.process_time()
-        row = {"key": key, **about, **run(), "cpu_seconds": time.process_time() - started}
+        with shared_priors():
+            found = run()
+        row = {"key": key, **about, **found, "cpu_seconds": time.process_time() - started}
         tried.append(row)
         if not given.tiny:
-            record(LOG, row)
+            record(LOG, compact(row))
         print(f"{key}: {row['cpu_seconds']:.0f} s", flush=True)
     if given.tiny:
         print(page(tried))

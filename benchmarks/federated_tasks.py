@@ -14,7 +14,6 @@ from image_sets import Images
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from seepage.auditing.federations import null_task
 from seepage.auditing.spec import from_plan
 from seepage.core.defense import Defense
 from seepage.core.errors import UsageError
@@ -117,13 +116,3 @@ def scores(task: Task, defenses: Sequence[Defense], seed: int) -> tuple[float, f
         return float(right.mean()), float(auc)
     kinds = [right[held.y == label].mean() for label in held.y.unique()]
     return float(right.mean()), float(torch.stack(kinds).mean())
-
-
-def best_rate(task: Task, defenses: Sequence[Defense], rates: Sequence[float], seeds: int) -> float:
-    """Return the learning rate of the best score on jobs of public records alone."""
-    public = null_task(task)
-    found = {
-        lr: sum(scores(at_rate(public, lr), defenses, seed)[1] for seed in range(seeds))
-        for lr in rates
-    }
-    return max(found, key=lambda lr: found[lr])
