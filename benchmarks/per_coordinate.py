@@ -4,13 +4,14 @@
 
 Writes `results/per_coordinate.jsonl` and `.md`. A client's steps take all its records, T of
 them; what they leak of one record to an attacker who knows the others is one release of it with
-1/sqrt(T) of the noise. Scales, clipping norms and learning rates come from public records.
+1/sqrt(T) of the noise. Scales and clipping norms come from public records; a learning rate is
+the best on other splits of the data, for every kind of noise alike.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import sqrt
 from pathlib import Path
@@ -19,9 +20,17 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from federated_tasks import at_rate, best_rate, publicly_trained, records, scores, task_of
-from noisy_releases import contributions, lengths, ratios, reconstructed, released, seen
-from rates import gain, rate
+from federated_tasks import at_rate, publicly_trained, records, scores, task_of
+from noisy_releases import (
+    contributions,
+    lengths,
+    ratios,
+    reconstructed,
+    released,
+    seen,
+    shared_priors,
+)
+from rates import gain, rate, seeds_cell
 from result_tables import head, interval, line, record, recorded
 
 from seepage.accounting.bounds import rero_bound
@@ -39,15 +48,16 @@ RESULTS = Path(__file__).parent / "results"
 LOG, PAGE = RESULTS / "per_coordinate.jsonl", RESULTS / "per_coordinate.md"
 DELTA, CANDIDATES = 1e-5, 300
 EPSILONS = (1.5, 8.0, 73.6)
-RATES = (0.1, 0.3, 1.0, 3.0)
+NOISY_SCALES = ("digits",)
+"""Where scales from noisy releases are tried as well: for utility alone."""
 JOBS: dict[str, dict[str, Any]] = {
     "digits": {"model": {"name": "mlp", "width": 32}, "clients": 4, "rounds": 60},
     "Fashion-MNIST": {
-        "model": {"name": "mlp", "width": 32}, "clients": 4, "rounds": 30, "limit": 3000,
+        "model": {"name": "mlp", "width": 32}, "clients": 4, "rounds": 60, "limit": 3000,
     },
 }  # fmt: skip
-SEEDS = {"digits": (6, 2), "Fashion-MNIST": (3, 1)}
-"""Jobs that are trained, and jobs of public records on which a learning rate is tried."""
+TRIED = {"digits": (6, (0.1, 0.3, 1.0)), "Fashion-MNIST": (3, (0.1, 0.3))}
+"""How many jobs are trained, each at which learning rates."""
 DEFENSES = ("isotropic (dp-sgd)", "by coordinate, public scales", "by coordinate, noisy releases")
 
 
@@ -121,7 +131,7 @@ def attacked(setting: Setting, name: str, epsilon: float, victims: int, drawn: i
     return {**found, "mean_psnr": psnr(mean, candidates.x[:drawn]).tolist()}
 
 
-def run(data: str, *, seeds: int, tried: int, victims: int, drawn: int) -> None:
+def run(data: str, *, seeds: int, rates: Sequence[float], victims: int, drawn: int) -> None:
     """Run what is not recorded yet of one data set."""
     done = {(r["data"], r["defense"], r["epsilon"]) for r in recorded(LOG)}
     settings = [Setting(data, seed) for seed in range(seeds)]
@@ -129,21 +139,32 @@ def run(data: str, *, seeds: int, tried: int, victims: int, drawn: int) -> None:
         said = {"message": refusal(settings[0])}
         record(LOG, {"data": data, "defense": "refused", "epsilon": None, **said})
     for name, epsilon in [("none", None), *[(d, e) for e in EPSILONS for d in DEFENSES]]:
-        if (data, name, epsilon) in done:
+        if (data, name, epsilon) in done or ("noisy" in name and data not in NOISY_SCALES):
             continue
         row: dict[str, Any] = {"data": data, "defense": name, "epsilon": epsilon}
         if epsilon and "noisy" not in name:
-            row["attacks"] = attacked(settings[0], name, epsilon, victims, drawn)
+            with shared_priors():
+                row["attacks"] = attacked(settings[0], name, epsilon, victims, drawn)
         rounds = settings[0].task.training.rounds
-        accuracies, lr = [], 0.0
         z = sqrt(rounds) / mu_of(epsilon, DELTA) if epsilon else 0.0
-        for seed, setting in enumerate(settings):
-            defenses = [setting.defense(name, z)] if epsilon else []
-            lr = lr or best_rate(setting.task, defenses, RATES, tried)
-            accuracies.append(scores(at_rate(setting.task, lr), defenses, seed)[0])
-        row |= {"accuracy": accuracies, "lr": lr, "noise": z}
+        row |= {"noise": z, "rates": rates, "accuracy": []}
+        for lr in rates:
+            found = [
+                scores(at_rate(s.task, lr), [s.defense(name, z)] if epsilon else [], seed)[0]
+                for seed, s in enumerate(settings)
+            ]
+            row["accuracy"].append(found)
         record(LOG, row)
-        print(data, name, epsilon, f"{np.mean(accuracies):.3f}", flush=True)
+        print(data, name, epsilon, np.round(np.mean(row["accuracy"], 1), 3), flush=True)
+
+
+def tuned(row: dict[str, Any]) -> tuple[list[float], str]:
+    """Return accuracy by seed, each at the rate that is best on the other seeds; and the rates."""
+    by_rate = np.array(row["accuracy"])
+    others = by_rate.sum(1, keepdims=True) - by_rate
+    chosen = others.argmax(0)
+    rates = sorted({row["rates"][i] for i in chosen})
+    return by_rate[chosen, np.arange(len(chosen))].tolist(), ", ".join(f"{r:g}" for r in rates)
 
 
 def rows(found: list[dict[str, Any]]) -> Iterator[str]:
@@ -163,7 +184,8 @@ def rows(found: list[dict[str, Any]]) -> Iterator[str]:
             cells.append(f"{np.mean(attacks['mean_psnr']):.1f}")
         else:
             cells += ["-"] * 7
-        yield line([*cells, interval(row["accuracy"], ".3f"), row["lr"]])
+        accuracies, rates = tuned(row)
+        yield line([*cells, seeds_cell(accuracies), rates])
 
 
 def page(text: str) -> str:
@@ -183,6 +205,28 @@ def page(text: str) -> str:
     ])  # fmt: skip
 
 
+TEXT = """
+Recorded from `python benchmarks/per_coordinate.py`, stopped by the clock: Fashion-MNIST by
+coordinate at 73.6 has not been run. Epsilon is the total of a job's full-batch steps at one
+client (delta 1e-5, unit record, add-remove). An attacker who knows the client's other records has one release of the
+record with all steps' noise averaged; here the model stands still, the batch is that record
+(300 records; posterior mean: 60). The *fixed* attacker takes noise for even and clipping for
+isotropic, the *whitening* one reads the scales from the public card. MLP of 32, 4 clients, 60
+rounds; accuracy over 6 seeds (Fashion-MNIST: 3), the rate the best on the other seeds.
+
+- What a fixed attacker loses is no protection: at 73.6 he picks .670 where the whitening one
+  picks .780, which is .093 [.060, .130] more than isotropic noise gives away at the same
+  epsilon (paired). Uneven noise lets more of what tells records apart through; the ReRo bound
+  is the same for both.
+- At epsilon 1.5 no gain is above 0, whichever noise it is: epsilon protects, not the scales.
+- It does not help utility here: no accuracy is above that of isotropic noise, and at 1.5 on
+  both data sets the mean is below it.
+- Scales from noisy releases cost the most: at this noise they follow the noise.
+- PSNR says little: it rises by 2.3 dB at most on digits and not at all on Fashion-MNIST, where
+  picking among candidates goes from nothing to .78 and .65.
+"""
+
+
 def main() -> None:
     """Run and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -190,15 +234,13 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="a few draws, to see that it runs")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    for data, (seeds, tried) in SEEDS.items():
+    for data, (seeds, rates) in TRIED.items():
         if given.only in data and given.tiny:
-            run(data, seeds=1, tried=1, victims=9, drawn=2)
+            run(data, seeds=1, rates=rates[:1], victims=9, drawn=2)
         elif given.only in data:
-            run(data, seeds=seeds, tried=tried, victims=CANDIDATES, drawn=60)
+            run(data, seeds=seeds, rates=rates, victims=CANDIDATES, drawn=60)
     PAGE.write_text(page(TEXT))
 
-
-TEXT = ""
 
 if __name__ == "__main__":
     main()
