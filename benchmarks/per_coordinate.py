@@ -209,8 +209,9 @@ TEXT = """
 Recorded from `python benchmarks/per_coordinate.py`. Epsilon is the total of a job's full-batch
 steps at one client (delta 1e-5, unit record, add-remove). An attacker who knows the client's
 other records has one release of the record with all steps' noise averaged; here the model
-stands still, the batch is that record (300 records; posterior mean: 60). The *fixed* attacker takes noise
-for even and clipping for isotropic, the *whitening* one reads the scales from the public card.
+stands still, the batch is that record (300 records; posterior mean: 60). The *fixed*
+attacker takes noise for even and clipping for isotropic, the *whitening* one reads the scales
+from the public card.
 MLP of 32, 4 clients, 60 rounds; accuracy over 6 seeds (Fashion-MNIST: 3), at the best of three
 (two) learning rates on the other seeds, which share records with it; epsilon does not count that.
 
