@@ -21,9 +21,9 @@ from seepage.accounting.gaussian import mu_of
 from seepage.auditing.federations import null_task
 from seepage.core.defense import Defense
 from seepage.core.task import Task
-from seepage.defenses.central_dp import CentralDP
-from seepage.defenses.distributed_dp import DistributedDP
-from seepage.defenses.local_dp import LocalDP
+from seepage.defenses.dp.central_dp import CentralDP
+from seepage.defenses.dp.distributed_dp import DistributedDP
+from seepage.defenses.dp.local_dp import LocalDP
 from seepage.fl.engine import train
 
 DELTA, EPSILON = 1e-5, 1.5

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from seepage.accounting.gaussian import epsilon_of, mu_of
 from seepage.core.defense import Defense
 from seepage.core.seeds import torch_rng
-from seepage.defenses.distributed_dp import DistributedDP
-from seepage.defenses.dp_sgd import DPSGD
-from seepage.defenses.local_dp import LocalDP
+from seepage.defenses.dp.distributed_dp import DistributedDP
+from seepage.defenses.dp.local_dp import LocalDP
+from seepage.defenses.dp.records.dp_sgd import DPSGD
 from seepage.metrics.reconstruction import identified, psnr
 
 ROUNDS, SHORTLIST, CLEAR = 20, 20, 20.0

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seepage.core.defense import LocalStep
-from seepage.defenses.dp_sgd import DPSGD
+from seepage.defenses.dp.records.dp_sgd import DPSGD
 
 NOISE, CLIP, RATE = 1.0, 1, 0.1
 BATCHES = (16, 64, 256)

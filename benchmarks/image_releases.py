@@ -18,7 +18,7 @@ from trained_nets import draws, trained
 
 from seepage.accounting.gaussian import epsilon_of, mu_of
 from seepage.core.seeds import torch_rng
-from seepage.defenses.dp_sgd import DPSGD
+from seepage.defenses.dp.records.dp_sgd import DPSGD
 from seepage.metrics.reconstruction import identified, psnr, ssim
 
 DELTA, CANDIDATES = 1e-5, 1000

@@ -31,7 +31,7 @@ from seepage.attacks.inversion.optimized.inverting_gradients import InvertingGra
 from seepage.core.claims import Reconstruction
 from seepage.core.defense import Defense
 from seepage.core.views import AuxiliaryData, BatchSize, UpdateView
-from seepage.defenses.local_dp import LocalDP
+from seepage.defenses.dp.local_dp import LocalDP
 from seepage.defenses.top_k import TopK
 from seepage.metrics.reconstruction import identified, mse
 from seepage.models.api import build

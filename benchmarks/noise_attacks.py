@@ -31,9 +31,9 @@ from seepage.core.views import (
     Candidates,
     UpdateView,
 )
-from seepage.defenses.coordinate_scales import public_scales
-from seepage.defenses.dp_sgd import DPSGD
-from seepage.defenses.per_coordinate_dp import PerCoordinateDP
+from seepage.defenses.dp.records.coordinate_scales import public_scales
+from seepage.defenses.dp.records.dp_sgd import DPSGD
+from seepage.defenses.dp.records.per_coordinate_dp import PerCoordinateDP
 from seepage.metrics.membership import AUC
 from seepage.metrics.reconstruction import identified
 

@@ -39,9 +39,9 @@ from seepage.core.defense import Defense
 from seepage.core.errors import RefusedError
 from seepage.core.seeds import torch_rng
 from seepage.core.task import Task
-from seepage.defenses.coordinate_scales import public_scales
-from seepage.defenses.dp_sgd import DPSGD
-from seepage.defenses.per_coordinate_dp import PerCoordinateDP
+from seepage.defenses.dp.records.coordinate_scales import public_scales
+from seepage.defenses.dp.records.dp_sgd import DPSGD
+from seepage.defenses.dp.records.per_coordinate_dp import PerCoordinateDP
 from seepage.metrics.reconstruction import identified, psnr
 
 RESULTS = Path(__file__).parent / "results"

@@ -7,11 +7,12 @@
 Nothing heavy is imported until it is used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .core.lazy import handed_out
 
 if TYPE_CHECKING:
-    from . import attacks, defenses
+    from . import accounting, attacks, defenses
     from .accounting.api import epsilon
     from .attacks.api import attack
     from .auditing.api import audit, audit_plan
@@ -22,17 +23,20 @@ _HOMES = {
     "Finding": "core.results",
     "Gate": "core.plan",
     "Result": "core.results",
+    "accounting": "accounting",
     "attack": "attacks.api",
+    "attacks": "attacks",
     "audit": "auditing.api",
     "audit_plan": "auditing.api",
+    "defenses": "defenses",
     "epsilon": "accounting.api",
 }
-_ROOMS = ("attacks", "defenses")
 
 __all__ = [
     "Finding",
     "Gate",
     "Result",
+    "accounting",
     "attack",
     "attacks",
     "audit",
@@ -42,12 +46,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    if name in _ROOMS:
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = handed_out(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -10,14 +10,14 @@ from attack_views import LR, digits, draw, seeded, update_view
 from torch import nn
 
 from seepage.attacks.inversion.observed import observed_gradient
-from seepage.attacks.inversion.optimized.batch_statistics import (
+from seepage.attacks.inversion.optimized.search.batch_statistics import (
     BatchStatistics,
     Source,
     StatisticsDistance,
     statistics_of,
 )
-from seepage.attacks.inversion.optimized.matching import cosine_match
-from seepage.attacks.inversion.optimized.victim import Victim, flat
+from seepage.attacks.inversion.optimized.search.matching import cosine_match
+from seepage.attacks.inversion.optimized.search.victim import Victim, flat
 
 X, _ = digits()
 

@@ -26,9 +26,9 @@ from seepage.core.defense import LocalStep
 from seepage.core.errors import NotApplicableError, UsageError
 from seepage.core.intervals import clopper_pearson
 from seepage.core.views import BatchSize, Candidates, HistoryView, SeenRound
-from seepage.defenses.dp_sgd import DPSGD
-from seepage.defenses.local_dp import LocalDP
-from seepage.defenses.per_coordinate_dp import PerCoordinateDP
+from seepage.defenses.dp.local_dp import LocalDP
+from seepage.defenses.dp.records.dp_sgd import DPSGD
+from seepage.defenses.dp.records.per_coordinate_dp import PerCoordinateDP
 
 LR = 0.5
 SURE = 0.9999

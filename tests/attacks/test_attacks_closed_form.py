@@ -21,9 +21,13 @@ from attack_views import (
 from torch import Tensor, nn
 
 from seepage.attacks.inversion.observed import observed_gradient
-from seepage.attacks.inversion.optimized.matching import GaussianMatch, SquaredMatch, cosine_match
-from seepage.attacks.inversion.optimized.starts import starts
-from seepage.attacks.inversion.optimized.victim import Victim, flat
+from seepage.attacks.inversion.optimized.search.matching import (
+    GaussianMatch,
+    SquaredMatch,
+    cosine_match,
+)
+from seepage.attacks.inversion.optimized.search.starts import starts
+from seepage.attacks.inversion.optimized.search.victim import Victim, flat
 from seepage.core.views import BatchSize
 from seepage.models.resnet import ResNet20
 

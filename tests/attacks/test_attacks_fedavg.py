@@ -22,12 +22,12 @@ from attack_views import (
 from torch import Tensor, nn
 
 from seepage.attacks.inversion.observed import observed_gradient
-from seepage.attacks.inversion.optimized.epochs import Epochs
 from seepage.attacks.inversion.optimized.inverting_gradients import InvertingGradients
-from seepage.attacks.inversion.optimized.local_steps import LocalSteps
+from seepage.attacks.inversion.optimized.search.epochs import Epochs
+from seepage.attacks.inversion.optimized.search.local_steps import LocalSteps
+from seepage.attacks.inversion.optimized.search.victim import Victim, flat
 from seepage.attacks.inversion.optimized.sme import SME, between
 from seepage.attacks.inversion.optimized.unrolled_fedavg import UnrolledFedAvg
-from seepage.attacks.inversion.optimized.victim import Victim, flat
 from seepage.core.errors import NotApplicableError, UsageError
 from seepage.core.views import BatchSize, Labels, UpdateView
 

@@ -25,13 +25,13 @@ from attack_views import (
 )
 from torch import Tensor, nn
 
-from seepage.attacks.inversion.optimized.batch_statistics import (
+from seepage.attacks.inversion.optimized.grad_inversion import GradInversion
+from seepage.attacks.inversion.optimized.search.batch_statistics import (
     Source,
     StatisticsDistance,
     batch_statistics,
 )
-from seepage.attacks.inversion.optimized.grad_inversion import GradInversion
-from seepage.attacks.inversion.optimized.registration import consensus
+from seepage.attacks.inversion.optimized.search.registration import consensus
 from seepage.core.errors import NotApplicableError, UsageError
 from seepage.core.views import BatchSize, Labels, UpdateView
 from seepage.metrics.reconstruction import psnr

@@ -9,13 +9,13 @@ from attack_scores import hit_rate
 from attack_views import LR, defense_card, digits, draw, lenet, mlp, rng, update_of, update_view
 
 from seepage.attacks.inversion.optimized.inverting_gradients import InvertingGradients
-from seepage.attacks.inversion.optimized.known_noise import known_noise
-from seepage.attacks.inversion.optimized.matching import GaussianMatch
-from seepage.attacks.inversion.optimized.victim import flat
+from seepage.attacks.inversion.optimized.search.known_noise import known_noise
+from seepage.attacks.inversion.optimized.search.matching import GaussianMatch
+from seepage.attacks.inversion.optimized.search.victim import flat
 from seepage.core.defense import LocalStep
 from seepage.core.views import BatchSize, Labels
-from seepage.defenses.dp_sgd import DPSGD
-from seepage.defenses.per_coordinate_dp import PerCoordinateDP
+from seepage.defenses.dp.records.dp_sgd import DPSGD
+from seepage.defenses.dp.records.per_coordinate_dp import PerCoordinateDP
 
 X, Y = digits()
 

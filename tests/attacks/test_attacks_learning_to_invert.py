@@ -33,7 +33,7 @@ from seepage.attacks.inversion.learned.rehearsal_batches import rehearsal_batche
 from seepage.attacks.inversion.learned.training_memory import forget
 from seepage.core.errors import NotApplicableError, UsageError
 from seepage.core.views import AuxiliaryData, BatchSize, UpdateView
-from seepage.defenses.local_dp import LocalDP
+from seepage.defenses.dp.local_dp import LocalDP
 from seepage.defenses.top_k import TopK
 from seepage.metrics.reconstruction import mse
 

@@ -31,11 +31,11 @@ from torch import Tensor, nn
 from seepage.attacks.inversion.exact.averaged import Averaged, mean_gradient
 from seepage.attacks.inversion.exact.fully_connected import FullyConnected
 from seepage.attacks.inversion.observed import observed_gradient
-from seepage.attacks.inversion.optimized.convolutions import small_convolutions
 from seepage.attacks.inversion.optimized.dlg import DLG
 from seepage.attacks.inversion.optimized.inverting_gradients import InvertingGradients
-from seepage.attacks.inversion.optimized.matching import cosine_match
-from seepage.attacks.inversion.optimized.victim import Victim
+from seepage.attacks.inversion.optimized.search.convolutions import small_convolutions
+from seepage.attacks.inversion.optimized.search.matching import cosine_match
+from seepage.attacks.inversion.optimized.search.victim import Victim
 from seepage.core.errors import NotApplicableError, UsageError
 from seepage.core.views import BatchSize, HistoryView, Labels, SeenRound
 

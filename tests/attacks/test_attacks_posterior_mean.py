@@ -19,9 +19,9 @@ from seepage.attacks.inversion.learned.smoothed_records import SmoothedRecords
 from seepage.core.claims import Reconstruction
 from seepage.core.defense import LocalStep
 from seepage.core.views import BatchSize, HistoryView, SeenRound
-from seepage.defenses.dp_sgd import DPSGD
-from seepage.defenses.local_dp import LocalDP
-from seepage.defenses.per_coordinate_dp import PerCoordinateDP
+from seepage.defenses.dp.local_dp import LocalDP
+from seepage.defenses.dp.records.dp_sgd import DPSGD
+from seepage.defenses.dp.records.per_coordinate_dp import PerCoordinateDP
 
 X, Y = digits()
 MEAN = auxiliary().inputs.mean(0, keepdim=True)

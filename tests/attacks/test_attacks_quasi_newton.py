@@ -4,7 +4,7 @@ import torch
 from attack_views import rng
 from torch import Tensor
 
-from seepage.attacks.inversion.optimized.quasi_newton import QuasiNewton, _Memory
+from seepage.attacks.inversion.optimized.search.quasi_newton import QuasiNewton, _Memory
 
 
 def test_several_descents_at_once_reach_the_minima_of_quadratics():

@@ -11,13 +11,13 @@ from torch import nn
 
 from seepage.attacks.inversion.observed import observed_gradient
 from seepage.attacks.inversion.optimized.inverting_gradients import InvertingGradients
-from seepage.attacks.inversion.optimized.matching import SquaredMatch
+from seepage.attacks.inversion.optimized.search.matching import SquaredMatch
+from seepage.attacks.inversion.optimized.search.victim import flat
 from seepage.attacks.inversion.optimized.several_rounds import (
     JointGradient,
     SeveralRounds,
     updates_of,
 )
-from seepage.attacks.inversion.optimized.victim import flat
 from seepage.core.errors import NotApplicableError
 from seepage.core.views import BatchSize, HistoryView, SeenRound
 from seepage.metrics.reconstruction import psnr

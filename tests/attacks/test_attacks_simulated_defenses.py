@@ -15,9 +15,9 @@ from torch import nn
 from seepage.attacks.inversion.learned.local_training import LocalTraining
 from seepage.attacks.inversion.learned.simulated_defenses import aggregated, sent
 from seepage.core.defense import LocalStep
-from seepage.defenses.central_dp import CentralDP
-from seepage.defenses.dp_sgd import DPSGD
-from seepage.defenses.local_dp import LocalDP
+from seepage.defenses.dp.central_dp import CentralDP
+from seepage.defenses.dp.local_dp import LocalDP
+from seepage.defenses.dp.records.dp_sgd import DPSGD
 from seepage.defenses.top_k import TopK
 
 X, Y = digits()

@@ -11,9 +11,9 @@ from defense_steps import flat, make_step, releases
 from seepage.accounting.gaussian import epsilon_of
 from seepage.core.privacy import Exposure
 from seepage.core.seeds import torch_rng
-from seepage.defenses.bayesian_dp import bayesian_epsilon, public_lengths
-from seepage.defenses.bayesian_noise import BayesianNoise
-from seepage.defenses.dp_sgd import DPSGD
+from seepage.defenses.dp.records.bayesian_dp import bayesian_epsilon, public_lengths
+from seepage.defenses.dp.records.bayesian_noise import BayesianNoise
+from seepage.defenses.dp.records.dp_sgd import DPSGD
 
 WHOLE = Exposure(rounds=12, local_steps=1, batch_size=0, examples=50, clients=4, cohort=4)
 

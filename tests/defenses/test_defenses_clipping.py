@@ -19,11 +19,11 @@ from seepage.core.errors import RefusedError
 from seepage.core.privacy import Exposure
 from seepage.core.seeds import torch_rng
 from seepage.core.task import Training
-from seepage.defenses import ghost_clipping, per_record
-from seepage.defenses.dp_sgd import DPSGD
-from seepage.defenses.noise_schedule import staged, steps_by_factor
-from seepage.defenses.quantile_clipping import sum_multiplier
-from seepage.defenses.record_groups import by_layer
+from seepage.defenses.dp.quantile_clipping import sum_multiplier
+from seepage.defenses.dp.records import ghost_clipping, per_record
+from seepage.defenses.dp.records.dp_sgd import DPSGD
+from seepage.defenses.dp.records.noise_schedule import staged, steps_by_factor
+from seepage.defenses.dp.records.record_groups import by_layer
 
 WHOLE = Exposure(rounds=12, local_steps=1, batch_size=0, examples=50, clients=4, cohort=4)
 SAMPLED = Exposure(rounds=60, local_steps=2, batch_size=5, examples=50, clients=4, cohort=4)

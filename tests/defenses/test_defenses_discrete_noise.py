@@ -10,7 +10,7 @@ from scipy.stats import chisquare
 from seepage.core.errors import UsageError
 from seepage.core.intervals import clopper_pearson
 from seepage.core.seeds import torch_rng
-from seepage.defenses.discrete_noise import (
+from seepage.defenses.dp.discrete_noise import (
     LARGEST_DEVIATION,
     bernoulli_exp,
     discrete_gaussian,

@@ -20,8 +20,8 @@ from seepage.core.errors import RefusedError
 from seepage.core.privacy import Exposure
 from seepage.core.seeds import torch_rng
 from seepage.core.task import Training
-from seepage.defenses import ghost_clipping, per_record
-from seepage.defenses.dp_sgd import DPSGD
+from seepage.defenses.dp.records import ghost_clipping, per_record
+from seepage.defenses.dp.records.dp_sgd import DPSGD
 
 TRAINING = Training()
 

@@ -17,8 +17,8 @@ from seepage.core.errors import RefusedError, UsageError
 from seepage.core.privacy import Exposure
 from seepage.core.seeds import torch_rng
 from seepage.defenses.api import DPFTRL, CentralDP, DistributedDP, LocalDP, RandomizedResponse
-from seepage.defenses.laplace_noise import clip_l1
-from seepage.defenses.noise_source import as_deployed, deployed_rng
+from seepage.defenses.dp.laplace_noise import clip_l1
+from seepage.defenses.dp.noise_source import as_deployed, deployed_rng
 
 EXPOSURE = Exposure(rounds=4, local_steps=3, batch_size=4, examples=100, clients=8, cohort=8)
 

@@ -13,9 +13,9 @@ from seepage.accounting.gaussian import epsilon_of, mu_of
 from seepage.core.errors import RefusedError
 from seepage.core.privacy import Exposure
 from seepage.core.task import Training
-from seepage.defenses import per_record
-from seepage.defenses.coordinate_scales import as_tensors, public_scales, whitening
-from seepage.defenses.per_coordinate_dp import PerCoordinateDP
+from seepage.defenses.dp.records import per_record
+from seepage.defenses.dp.records.coordinate_scales import as_tensors, public_scales, whitening
+from seepage.defenses.dp.records.per_coordinate_dp import PerCoordinateDP
 
 WHOLE = Exposure(rounds=12, local_steps=1, batch_size=0, examples=50, clients=4, cohort=4)
 

@@ -24,7 +24,7 @@ from seepage.core.errors import RefusedError
 from seepage.core.intervals import clopper_pearson
 from seepage.core.privacy import Exposure
 from seepage.core.task import ClientData, Records, Task, Training
-from seepage.defenses.dp_sgd import DPSGD
+from seepage.defenses.dp.records.dp_sgd import DPSGD
 from seepage.fl.engine import train
 
 RARE = 1e-6

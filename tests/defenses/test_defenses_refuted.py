@@ -18,9 +18,9 @@ from seepage.core.defense import Defense
 from seepage.core.errors import RefusedError
 from seepage.core.privacy import Exposure
 from seepage.core.seeds import torch_rng
-from seepage.defenses import distributed_dp
 from seepage.defenses.api import CentralDP, DistributedDP, LocalDP
-from seepage.defenses.discrete_noise import discrete_gaussian
+from seepage.defenses.dp import distributed_dp
+from seepage.defenses.dp.discrete_noise import discrete_gaussian
 
 Update = Mapping[str, Tensor]
 ONCE = Exposure(rounds=1, local_steps=1, batch_size=4, examples=4, clients=2, cohort=2)
@@ -105,8 +105,8 @@ class LocalInL2(LocalDP):
     """Laplace noise, but the L2 norm is clipped."""
 
     def protect_update(self, update, rng):
-        from seepage.defenses.bounding import clip
-        from seepage.defenses.laplace_noise import add_laplace
+        from seepage.defenses.dp.bounding import clip
+        from seepage.defenses.dp.laplace_noise import add_laplace
 
         return add_laplace(clip(update, self.max_norm), self.noise_multiplier * self.max_norm, rng)
 

@@ -16,7 +16,7 @@ from seepage.core.privacy import Exposure
 from seepage.core.seeds import torch_rng
 from seepage.core.task import Training
 from seepage.defenses.api import CentralDP, LocalDP, SecureAggregation, TopK
-from seepage.defenses.bounding import clip
+from seepage.defenses.dp.bounding import clip
 
 Update = Mapping[str, torch.Tensor]
 EXPOSURE = Exposure(rounds=16, local_steps=3, batch_size=4, examples=100, clients=8, cohort=8)

@@ -12,7 +12,7 @@ from torch import Tensor
 from seepage.core.attack import ServerMove
 from seepage.core.defense import LocalStep
 from seepage.core.threat import Observer
-from seepage.defenses.dp_sgd import DPSGD
+from seepage.defenses.dp.records.dp_sgd import DPSGD
 from seepage.fl.engine import train
 from seepage.fl.malicious import malicious_round
 

@@ -6,8 +6,9 @@
 Nothing heavy is imported until it is used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..core.lazy import handed_out
 
 if TYPE_CHECKING:
     from .api import epsilon, epsilon_record
@@ -40,10 +41,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = handed_out(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

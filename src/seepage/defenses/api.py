@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .cards import CARDS
+
 if TYPE_CHECKING:
-    from .bayesian_noise import BayesianNoise
-    from .central_dp import CentralDP
-    from .distributed_dp import DistributedDP
-    from .dp_ftrl import DPFTRL
-    from .dp_sgd import DPSGD
-    from .local_dp import LocalDP
+    from .dp.central_dp import CentralDP
+    from .dp.distributed_dp import DistributedDP
+    from .dp.local_dp import LocalDP
+    from .dp.randomized_response import RandomizedResponse
+    from .dp.records.bayesian_noise import BayesianNoise
+    from .dp.records.dp_ftrl import DPFTRL
+    from .dp.records.dp_sgd import DPSGD
+    from .dp.records.per_coordinate_dp import PerCoordinateDP
     from .model_commitment import ModelCommitment
-    from .per_coordinate_dp import PerCoordinateDP
-    from .randomized_response import RandomizedResponse
     from .secure_aggregation import SecureAggregation
     from .top_k import TopK
 
@@ -32,22 +33,10 @@ __all__ = [
     "TopK",
 ]
 
-_MODULES = {
-    "DPSGD": "dp_sgd",
-    "BayesianNoise": "bayesian_noise",
-    "PerCoordinateDP": "per_coordinate_dp",
-    "CentralDP": "central_dp",
-    "DistributedDP": "distributed_dp",
-    "DPFTRL": "dp_ftrl",
-    "LocalDP": "local_dp",
-    "ModelCommitment": "model_commitment",
-    "RandomizedResponse": "randomized_response",
-    "SecureAggregation": "secure_aggregation",
-    "TopK": "top_k",
-}
+_BY_CLASS = {card.implementation.partition(":")[2]: card for card in CARDS}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in _BY_CLASS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULES[name]}", __package__), name)
+    return _BY_CLASS[name].load()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 from ..core.defense import Defense
 from ..core.errors import RefusedError, UsageError
 from ..core.threat import Capability
-from .bounding import require_protectable
 from .cards import card_in_force
+from .dp.bounding import require_protectable
 
 if TYPE_CHECKING:
     import torch

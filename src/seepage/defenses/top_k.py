@@ -13,8 +13,8 @@ import torch
 
 from ..core.defense import Defense
 from ..core.errors import UsageError
-from .bounding import require_protectable
 from .cards import card_in_force
+from .dp.bounding import require_protectable
 
 if TYPE_CHECKING:
     from ..core.cards import DefenseCard

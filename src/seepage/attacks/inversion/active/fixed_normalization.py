@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..optimized.batch_statistics import batch_statistics
+from ..optimized.search.batch_statistics import batch_statistics
 
 if TYPE_CHECKING:
     from torch import nn

@@ -23,7 +23,7 @@ from ....core.views import AuxiliaryData, BatchSize, HistoryView
 from ...clipped_gradients import clipped_gradients, longest_gradient
 from ..exact.first_layer import first_layer
 from ..observed import observed_gradient
-from ..optimized.known_noise import known_noise
+from ..optimized.search.known_noise import known_noise
 from ..optimized.several_rounds import updates_of
 from .gaussian_prior import GaussianPrior
 from .noisy_layer import LayerGradient, beyond_rank_one, seen_record, together

@@ -18,11 +18,11 @@ from ....core.claims import Reconstruction
 from ....core.errors import NotApplicableError, require_least
 from ...attribute.labels import batch_labels
 from ..observed import observed_batch_size, observed_gradient
-from .data_ratio import data_ratio
-from .matching import SquaredMatch, cosine_match
-from .quasi_newton import QuasiNewton
-from .starts import starts
-from .victim import Victim, flat
+from .search.data_ratio import data_ratio
+from .search.matching import SquaredMatch, cosine_match
+from .search.quasi_newton import QuasiNewton
+from .search.starts import starts
+from .search.victim import Victim, flat
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -25,20 +25,20 @@ from ....core.claims import Reconstruction
 from ....core.errors import require_least
 from ...attribute.labels import batch_labels
 from ..observed import observed_batch_size, observed_gradient
-from .batch_statistics import StatisticsDistance, batch_statistics
-from .data_ratio import data_ratio, judged
-from .matching import cosine_match
-from .registration import consensus
-from .signed_adam import SignedAdam
-from .smooth_prior import SmoothPrior
-from .starts import starts
-from .victim import Victim, flat
+from .search.batch_statistics import StatisticsDistance, batch_statistics
+from .search.data_ratio import data_ratio, judged
+from .search.matching import cosine_match
+from .search.registration import consensus
+from .search.signed_adam import SignedAdam
+from .search.smooth_prior import SmoothPrior
+from .search.starts import starts
+from .search.victim import Victim, flat
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ....core.views import AggregateView, UpdateView
-    from .matching import CosineMatch
+    from .search.matching import CosineMatch
 
 # What float32 leaves of the distances at the batch itself.
 _ROUNDING = 1e-7

@@ -22,13 +22,13 @@ from ....core.claims import Reconstruction
 from ....core.errors import require_least
 from ...attribute.labels import batch_labels
 from ..observed import observed_batch_size, observed_gradient
-from .data_ratio import EXPLAINED, data_ratio, judged
-from .known_noise import known_noise
-from .matching import GaussianMatch, cosine_match
-from .signed_adam import SignedAdam
-from .smooth_prior import SmoothPrior
-from .starts import starts
-from .victim import Slopes, Victim, flat
+from .search.data_ratio import EXPLAINED, data_ratio, judged
+from .search.known_noise import known_noise
+from .search.matching import GaussianMatch, cosine_match
+from .search.signed_adam import SignedAdam
+from .search.smooth_prior import SmoothPrior
+from .search.starts import starts
+from .search.victim import Slopes, Victim, flat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ....core.views import AggregateView, Update, UpdateView
-    from .matching import CosineMatch
+    from .search.matching import CosineMatch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,8 +24,8 @@ from ....core.errors import NotApplicableError, require_least
 from ....core.views import UpdateView
 from ..observed import observed_gradient
 from .inverting_gradients import InvertingGradients
-from .known_noise import known_noise
-from .victim import Victim
+from .search.known_noise import known_noise
+from .search.victim import Victim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

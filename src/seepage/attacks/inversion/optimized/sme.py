@@ -31,18 +31,18 @@ from ....core.errors import UsageError, require_least
 from ....core.views import UpdateView
 from ...attribute.labels import batch_labels
 from ..observed import contributors, observed_batch_size, observed_gradient
-from .data_ratio import data_ratio, judged
-from .matching import cosine_match
-from .signed_adam import SignedAdam
-from .smooth_prior import SmoothPrior
-from .starts import starts
-from .victim import Victim, flat
+from .search.data_ratio import data_ratio, judged
+from .search.matching import cosine_match
+from .search.signed_adam import SignedAdam
+from .search.smooth_prior import SmoothPrior
+from .search.starts import starts
+from .search.victim import Victim, flat
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ....core.views import AggregateView, Update
-    from .matching import CosineMatch
+    from .search.matching import CosineMatch
 
 # Iterations between two looks to the sides, and the first and least distance that they go.
 _EVERY = 20

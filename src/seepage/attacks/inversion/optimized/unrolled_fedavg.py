@@ -26,15 +26,15 @@ from ....core.claims import Reconstruction
 from ....core.errors import NotApplicableError, require_least
 from ...attribute.labels import batch_labels
 from ..observed import observed_batch_size, observed_gradient
-from .convolutions import small_convolutions
-from .data_ratio import data_ratio, judged
-from .epochs import Epochs
-from .local_steps import LocalSteps
-from .matching import cosine_match
-from .signed_adam import SignedAdam
-from .smooth_prior import SmoothPrior
-from .starts import starts
-from .victim import flat
+from .search.convolutions import small_convolutions
+from .search.data_ratio import data_ratio, judged
+from .search.epochs import Epochs
+from .search.local_steps import LocalSteps
+from .search.matching import cosine_match
+from .search.signed_adam import SignedAdam
+from .search.smooth_prior import SmoothPrior
+from .search.starts import starts
+from .search.victim import flat
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,0 +1,1 @@
+"""What the attacks by optimization search with: distances, descents, priors, starts."""

@@ -1,0 +1,1 @@
+"""Differential privacy: noise that bounds what any attacker learns, with its epsilon."""

@@ -1,0 +1,1 @@
+"""Defenses that protect single records in a client's local steps, and what they share."""
