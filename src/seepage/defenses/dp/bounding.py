@@ -34,6 +34,14 @@ def clip(update: Update, max_norm: float) -> dict[str, Tensor]:
     """Return `update` scaled down to an L2 norm over all tensors of at most `max_norm`."""
     # Doubles, because the sum of squares of float32 overflows where the floats do not.
     norm = sqrt(sum(float(t.double().square().sum()) for t in update.values()))
+    return scaled_down(update, norm, max_norm)
+
+
+def scaled_down(update: Update, norm: float, max_norm: float) -> dict[str, Tensor]:
+    """Return `update`, whose norm of any kind is `norm`, at `max_norm` or less.
+
+    Raises `RefusedError` where the norm is not finite.
+    """
     if not isfinite(norm):
         raise RefusedError("the norm of the update overflows, so nothing is released")
     if norm <= max_norm:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import TYPE_CHECKING
 
 import torch
 
-from ...core.errors import RefusedError
+from .bounding import scaled_down
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,15 +17,7 @@ if TYPE_CHECKING:
 def clip_l1(update: Update, max_norm: float) -> dict[str, Tensor]:
     """Return `update` scaled down to an L1 norm over all tensors of at most `max_norm`."""
     norm = sum(float(t.double().abs().sum()) for t in update.values())
-    if not isfinite(norm):
-        raise RefusedError("the norm of the update overflows, so nothing is released")
-    if norm <= max_norm:
-        return dict(update)
-    # Rounding may lengthen a coordinate by half an epsilon of its type, and the norm is itself
-    # a rounded sum of doubles: clip that much shorter.
-    slack = max(1e-12, *(torch.finfo(t.dtype).eps for t in update.values()))
-    scale = max_norm / norm * (1 - slack)
-    return {name: tensor * scale for name, tensor in update.items()}
+    return scaled_down(update, norm, max_norm)
 
 
 def add_laplace(update: Update, scale: float, rng: torch.Generator) -> dict[str, Tensor]:

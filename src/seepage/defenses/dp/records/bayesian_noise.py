@@ -17,18 +17,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ....accounting.record import epsilon_and_accountant, mechanism_record
+from ....accounting.record import epsilon_and_accountant
 from ....core.errors import UsageError
-from ....core.threat import Observer
 from ...cards import card_in_force
 from ..bounding import require_number
 from . import step_accounting
 from .bayesian_dp import bayesian_epsilon
 from .per_record import trainable
-from .record_level import RecordLevelDefense, clipped, noised_mean
+from .poisson_steps import PoissonStepsDefense
+from .record_level import clipped, noised_mean
 
 if TYPE_CHECKING:
-    from ....accounting.bounds import Profile
     from ....core.cards import DefenseCard
     from ....core.defense import LocalStep
     from ....core.privacy import EpsilonRecord, Exposure
@@ -39,7 +38,7 @@ _POWER = "bayesian-noise.power"
 
 
 @dataclass(frozen=True, kw_only=True)
-class BayesianNoise(RecordLevelDefense):
+class BayesianNoise(PoissonStepsDefense):
     """DP-SGD whose noise follows the signal of earlier noisy steps, at the level of records.
 
     Fields
@@ -116,29 +115,27 @@ class BayesianNoise(RecordLevelDefense):
         drawn = self.noise_to_signal * (rate / max(gamma, np.finfo(float).tiny)) ** 0.5
         return float(min(max(drawn, self.noise_multiplier), self.largest_multiplier))
 
-    def privacy(self, exposure: Exposure) -> tuple[EpsilonRecord, ...]:
-        """Return the record of one client's worst case: every round, always the least noise."""
-        released = step_accounting.released(self._releases(exposure), exposure)
-        rate = step_accounting.sample_rate(exposure)
-        sampled = f", Poisson sampling at rate {rate:.4g}" if rate < 1 else ""
-        blind = ", not which records were sampled" if rate < 1 else ""
-        record = mechanism_record(
-            released,
-            mechanism=f"Bayesian noise, multiplier drawn from {self.noise_multiplier:g} (accounted "
-            f"for) to {self.largest_multiplier:g}, gradients clipped to "
-            f"{self.max_grad_norm:g}{sampled}",
-            delta=exposure.delta,
-            unit="record",
-            adjacency="add-remove",
-            observer=Observer.HONEST_SERVER,
-            trust=f"the server sees each client's noisy update{blind}",
+    def releases(self, exposure: Exposure) -> step_accounting.Releases:
+        """Return the number of steps, always of the least noise."""
+        return {self.noise_multiplier: exposure.rounds * exposure.local_steps}
+
+    def mechanism(self, exposure: Exposure) -> str:  # noqa: ARG002
+        """Return what was run, with its noise, in words."""
+        return (
+            f"Bayesian noise, multiplier drawn from {self.noise_multiplier:g} (accounted for) to "
+            f"{self.largest_multiplier:g}, gradients clipped to {self.max_grad_norm:g}"
         )
+
+    def privacy(self, exposure: Exposure) -> tuple[EpsilonRecord, ...]:
+        """Return the record of the worst case, with the Bayesian figure where one is asked for."""
+        (record,) = super().privacy(exposure)
         if not self.typical_lengths:
             return (record,)
+        released = step_accounting.released(self.releases(exposure), exposure)
         typical = bayesian_epsilon(
             self.typical_lengths,
             noise_multiplier=self.noise_multiplier,
-            sample_rate=rate,
+            sample_rate=step_accounting.sample_rate(exposure),
             releases=released.releases,
             delta=exposure.delta,
         )
@@ -146,13 +143,6 @@ class BayesianNoise(RecordLevelDefense):
         worst = epsilon_and_accountant(released, exposure.delta)[0]
         return (replace(record, bayesian_epsilon=min(typical, worst)),)
 
-    def profile(self, exposure: Exposure) -> Profile:
-        """Return what the guarantee of `privacy` allows an attacker."""
-        return step_accounting.steps_profile(self._releases(exposure), exposure)
-
     def _seen(self, step: LocalStep) -> tuple[float, float]:
         zero = torch.zeros(())
         return float(step.carried.get(_WEIGHT, zero)), float(step.carried.get(_POWER, zero))
-
-    def _releases(self, exposure: Exposure) -> step_accounting.Releases:
-        return {self.noise_multiplier: exposure.rounds * exposure.local_steps}

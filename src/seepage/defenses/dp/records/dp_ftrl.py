@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -54,8 +54,6 @@ class DPFTRL(RecordLevelDefense):
     noise_multiplier : standard deviation of the fresh noise / `max_grad_norm`, >= 0
     max_grad_norm : L2 norm that a record's gradient is clipped to, > 0
     """
-
-    poisson: ClassVar[bool] = False
 
     noise_multiplier: float = 1.0
     max_grad_norm: float = 1.0

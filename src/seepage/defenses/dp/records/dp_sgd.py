@@ -14,24 +14,22 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ....accounting.record import mechanism_record
 from ....core.errors import UsageError
 from ....core.names import nearest
-from ....core.threat import Observer
 from ...cards import card_in_force
 from .. import quantile_clipping
 from ..bounding import require_number
 from . import noise_by_layer, noise_schedule, record_groups, step_accounting
 from .per_record import trainable
-from .record_level import RecordLevelDefense, clipped, noised_mean
+from .poisson_steps import PoissonStepsDefense
+from .record_level import clipped, noised_mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ....accounting.bounds import Profile
     from ....core.cards import DefenseCard
     from ....core.defense import LocalStep
-    from ....core.privacy import EpsilonRecord, Exposure
+    from ....core.privacy import Exposure
     from ....core.task import Training
     from ....core.views import Update
 
@@ -40,7 +38,7 @@ _NORM = "dp-sgd.clipping-norm"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPSGD(RecordLevelDefense):
+class DPSGD(PoissonStepsDefense):
     """Differentially private SGD at each client, at the level of records.
 
     Fields
@@ -121,24 +119,37 @@ class DPSGD(RecordLevelDefense):
             step.carried[_NORM] = self._next_norm(norm, lengths, step.expected_batch, rng)
         return mean
 
-    def privacy(self, exposure: Exposure) -> tuple[EpsilonRecord, ...]:
-        """Return the record of one client's worst case: it takes part in every round."""
-        rate = step_accounting.sample_rate(exposure)
-        blind = ", not which records were sampled" if rate < 1 else ""
-        record = mechanism_record(
-            step_accounting.released(self._releases(exposure), exposure),
-            mechanism=self._sentence(exposure),
-            delta=exposure.delta,
-            unit="record",
-            adjacency="add-remove",
-            observer=Observer.HONEST_SERVER,
-            trust=f"the server sees each client's noisy update{blind}",
-        )
-        return (record,)
+    def releases(self, exposure: Exposure) -> step_accounting.Releases:
+        """Return how many steps there are of each noise multiplier over sensitivity."""
+        sensitivity = self._sensitivity(exposure)
+        steps = exposure.rounds * exposure.local_steps
+        releases: dict[float, int] = {}
+        for factor, count in noise_schedule.steps_by_factor(self.noise_schedule, steps).items():
+            multiplier = self._sum_multiplier(self.noise_multiplier * factor)
+            mu = sensitivity / multiplier if multiplier else 0.0
+            if mu and self.clipping == "adaptive":
+                mu = hypot(mu, 1 / (2 * self.count_noise))
+            whole = self.noise_multiplier * factor if sensitivity == 1 else 1 / mu if mu else 0.0
+            releases[whole] = releases.get(whole, 0) + count
+        return releases
 
-    def profile(self, exposure: Exposure) -> Profile:
-        """Return what the guarantee of `privacy` allows an attacker."""
-        return step_accounting.steps_profile(self._releases(exposure), exposure)
+    def mechanism(self, exposure: Exposure) -> str:
+        """Return what was run, with its noise, in words."""
+        said = [f"DP-SGD, noise multiplier {self.noise_multiplier:g}"]
+        if self.noise_schedule:
+            said.append(f"on a schedule of {len(self.noise_schedule)} stages")
+        said.append(f"gradients clipped to {self.max_grad_norm:g}")
+        if self.clipping == "adaptive":
+            said.append(
+                f"at first, then at the {self.target_quantile:g} quantile by a count noised with "
+                f"{self.count_noise:g}"
+            )
+        if self.clipping == "per-layer":
+            said.append(f"by layer ({self.layer_split})")
+        if self._factors:
+            exact = self.clipping != "per-layer" or exposure.parameters
+            said.append(f"noise by layer{'' if exact else ' (bounded by the least factor)'}")
+        return ", ".join(said)
 
     @property
     def _factors(self) -> Mapping[str, float]:
@@ -185,40 +196,6 @@ class DPSGD(RecordLevelDefense):
             groups = self._groups(exposure.parameters, 1.0)
             return noise_by_layer.sensitivity(self._factors, groups)
         return 1 / noise_by_layer.least_factor(self._factors)
-
-    def _releases(self, exposure: Exposure) -> step_accounting.Releases:
-        """Return how many steps there are of each noise multiplier over sensitivity."""
-        sensitivity = self._sensitivity(exposure)
-        steps = exposure.rounds * exposure.local_steps
-        releases: dict[float, int] = {}
-        for factor, count in noise_schedule.steps_by_factor(self.noise_schedule, steps).items():
-            multiplier = self._sum_multiplier(self.noise_multiplier * factor)
-            mu = sensitivity / multiplier if multiplier else 0.0
-            if mu and self.clipping == "adaptive":
-                mu = hypot(mu, 1 / (2 * self.count_noise))
-            whole = self.noise_multiplier * factor if sensitivity == 1 else 1 / mu if mu else 0.0
-            releases[whole] = releases.get(whole, 0) + count
-        return releases
-
-    def _sentence(self, exposure: Exposure) -> str:
-        """Return what was run, with its noise."""
-        said = [f"DP-SGD, noise multiplier {self.noise_multiplier:g}"]
-        if self.noise_schedule:
-            said.append(f"on a schedule of {len(self.noise_schedule)} stages")
-        said.append(f"gradients clipped to {self.max_grad_norm:g}")
-        if self.clipping == "adaptive":
-            said.append(
-                f"at first, then at the {self.target_quantile:g} quantile by a count noised with "
-                f"{self.count_noise:g}"
-            )
-        if self.clipping == "per-layer":
-            said.append(f"by layer ({self.layer_split})")
-        if self._factors:
-            exact = self.clipping != "per-layer" or exposure.parameters
-            said.append(f"noise by layer{'' if exact else ' (bounded by the least factor)'}")
-        if (rate := step_accounting.sample_rate(exposure)) < 1:
-            said.append(f"Poisson sampling at rate {rate:.4g}")
-        return ", ".join(said)
 
 
 def _one_of(setting: str, value: str, known: tuple[str, ...]) -> None:

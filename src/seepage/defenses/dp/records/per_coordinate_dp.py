@@ -21,26 +21,24 @@ import torch
 
 from ....accounting.gaussian import epsilon_of
 from ....accounting.per_coordinate import whitened_sensitivity
-from ....accounting.record import mechanism_record
 from ....core.errors import RefusedError, UsageError, require_least
 from ....core.names import nearest
-from ....core.threat import Observer
 from ...cards import card_in_force
 from ..bounding import require_number
 from . import per_record, step_accounting
 from .coordinate_scales import Scales, as_tensors, every_scale, scales_of, whitening
+from .poisson_steps import PoissonStepsDefense
 from .record_groups import clipping_scale
-from .record_level import RecordLevelDefense, noised_mean
+from .record_level import noised_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor, nn
 
-    from ....accounting.bounds import Profile
     from ....core.cards import DefenseCard
     from ....core.defense import LocalStep
-    from ....core.privacy import EpsilonRecord, Exposure
+    from ....core.privacy import Exposure
     from ....core.task import Training
     from ....core.views import Update
 
@@ -53,7 +51,7 @@ _SHARES = "per-coordinate-dp.shares"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PerCoordinateDP(RecordLevelDefense):
+class PerCoordinateDP(PoissonStepsDefense):
     """DP-SGD in a space where coordinates are scaled, at the level of records.
 
     Fields
@@ -139,31 +137,26 @@ class PerCoordinateDP(RecordLevelDefense):
         step.carried[_SEEN] = torch.tensor(_seen(step) + 1)
         return released
 
-    def privacy(self, exposure: Exposure) -> tuple[EpsilonRecord, ...]:
-        """Return the record of one client's worst case: it takes part in every round."""
-        rate = step_accounting.sample_rate(exposure)
-        blind = ", not which records were sampled" if rate < 1 else ""
+    def releases(self, exposure: Exposure) -> step_accounting.Releases:
+        """Return how many steps there are of each noise multiplier over sensitivity."""
+        steps, z = exposure.rounds * exposure.local_steps, self.noise_multiplier
+        paid = min(self.estimate_steps, steps) if self.source == "budgeted" else 0
+        if not paid or not z:
+            return {z: steps}
+        joint = 1 / hypot(1 / z, 1 / self.estimate_noise)
+        return {joint: paid, z: steps - paid} if steps > paid else {joint: paid}
+
+    def mechanism(self, exposure: Exposure) -> str:  # noqa: ARG002
+        """Return what was run, with its noise, in words."""
         paid = (
             f", estimated in {self.estimate_steps} steps with noise {self.estimate_noise:g}"
             if self.source == "budgeted"
             else ""
         )
-        sampled = f", Poisson sampling at rate {rate:.4g}" if rate < 1 else ""
-        record = mechanism_record(
-            step_accounting.released(self._releases(exposure), exposure),
-            mechanism=f"per-coordinate noise, multiplier {self.noise_multiplier:g}, gradients over "
-            f"scales ({self.source}{paid}) clipped to {self.max_grad_norm:g}{sampled}",
-            delta=exposure.delta,
-            unit="record",
-            adjacency="add-remove",
-            observer=Observer.HONEST_SERVER,
-            trust=f"the server sees each client's noisy update{blind}",
+        return (
+            f"per-coordinate noise, multiplier {self.noise_multiplier:g}, gradients over scales "
+            f"({self.source}{paid}) clipped to {self.max_grad_norm:g}"
         )
-        return (record,)
-
-    def profile(self, exposure: Exposure) -> Profile:
-        """Return what the guarantee of `privacy` allows an attacker."""
-        return step_accounting.steps_profile(self._releases(exposure), exposure)
 
     def _refuse_unequal_noise(self) -> None:
         """Raise `RefusedError`, with the true epsilon if known, unless all scales are the same."""
@@ -212,14 +205,6 @@ class PerCoordinateDP(RecordLevelDefense):
             square = value.square() - (deviations[name] / step.expected_batch).square()
             before = step.carried[_SQUARE + name] if seen else square
             step.carried[_SQUARE + name] = before + weight * (square - before)
-
-    def _releases(self, exposure: Exposure) -> step_accounting.Releases:
-        steps, z = exposure.rounds * exposure.local_steps, self.noise_multiplier
-        paid = min(self.estimate_steps, steps) if self.source == "budgeted" else 0
-        if not paid or not z:
-            return {z: steps}
-        joint = 1 / hypot(1 / z, 1 / self.estimate_noise)
-        return {joint: paid, z: steps - paid} if steps > paid else {joint: paid}
 
 
 def _seen(step: LocalStep) -> int:

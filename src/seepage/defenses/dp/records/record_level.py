@@ -1,8 +1,8 @@
-"""What the defenses of single records share: Poisson batches, and models to be refused."""
+"""What the defenses of single records share: models to be refused, sums to be noised."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -34,8 +34,6 @@ BATCH_NORMS = (
 
 class RecordLevelDefense(Defense):
     """Base of defenses that clip every record's gradient in each local step."""
-
-    poisson: ClassVar[bool] = True
 
     def check(self, model: nn.Module, training: Training) -> None:  # noqa: ARG002
         """Raise `RefusedError` for layers and buffers that the noise would not cover."""
