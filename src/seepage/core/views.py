@@ -85,6 +85,22 @@ class _Vantage:
         """Return the fact of this kind, or None where the observer does not know it."""
         return next((f for f in self.facts if isinstance(f, kind)), None)
 
+    def of_update(
+        self, update: Update, *, model: nn.Module, number: int, client: int
+    ) -> UpdateView:
+        """Return the view of a client's update in round `number` with what is known here."""
+        return UpdateView(
+            observer=self.observer,
+            job=self.job,
+            loss=self.loss,
+            defenses=self.defenses,
+            facts=self.facts,
+            round=number,
+            client=client,
+            model=model,
+            update=update,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class UpdateView(_Vantage):

@@ -160,15 +160,7 @@ class Fishing:
 
 def _as_view(knowledge: ServerKnowledge) -> UpdateView:
     """Return the view, still empty, of what will come back."""
-    return UpdateView(
-        observer=knowledge.observer,
-        job=knowledge.job,
-        loss=knowledge.loss,
-        round=knowledge.round,
-        client=-1,
-        model=knowledge.model,
-        update={},
-    )
+    return knowledge.of_update({}, model=knowledge.model, number=knowledge.round, client=-1)
 
 
 def _records(knowledge: ServerKnowledge) -> int:
@@ -205,17 +197,18 @@ def _alone(
     model, gradient = balanced(with_fixed_normalization(view), layer, catch)
     job = replace(view.job, local_steps=1)
     facts: tuple[Fact, ...] = tuple(f for f in view.facts if not _counts(f))
-    return UpdateView(
-        observer=view.observer,
+    seen = view.of_update(
+        {name: -job.lr * value for name, value in gradient.items()},
+        model=wide_open(model, layer, layer.features(model, _stand_ins(view, rng))),
+        number=view.round,
+        client=-1 if not isinstance(view, UpdateView) else view.client,
+    )
+    return replace(
+        seen,
         job=job,
-        loss=view.loss,
         # Its parts were scaled, so what is known of the noise on them holds no longer.
         defenses=tuple(card for card in view.defenses if card.name not in _NOISY),
         facts=(*facts, BatchSize(1), Labels(torch.tensor([catch.target]))),
-        round=view.round,
-        client=-1 if not isinstance(view, UpdateView) else view.client,
-        model=wide_open(model, layer, layer.features(model, _stand_ins(view, rng))),
-        update={name: -job.lr * value for name, value in gradient.items()},
     )
 
 

@@ -83,17 +83,7 @@ class ModelInconsistency:
         if not any(bool(value.any()) for value in update.values()):
             reason = f"client {client} added nothing to the sum: aim at one that does not drop out"
             return Reconstruction.nothing(view.job.input_shape, reason)
-        alone = UpdateView(
-            observer=view.observer,
-            job=view.job,
-            loss=view.loss,
-            defenses=view.defenses,
-            facts=view.facts,
-            round=view.round,
-            client=client,
-            model=model,
-            update=update,
-        )
+        alone = view.of_update(update, model=model, number=view.round, client=client)
         found = inner_attack(self.inner, alone)[1](alone, rng)
         clear = sum(value.numel() for value in update.values())
         total = sum(p.numel() for p in model.parameters())

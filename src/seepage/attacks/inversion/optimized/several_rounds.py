@@ -86,16 +86,11 @@ def updates_of(view: HistoryView, most: int) -> list[UpdateView]:
     count = min(most, len(took_part))
     chosen = [took_part[i * len(took_part) // count] for i in range(count)]
     return [
-        UpdateView(
-            observer=view.observer,
-            job=view.job,
-            loss=view.loss,
-            defenses=view.defenses,
-            facts=view.facts,
-            round=seen.round,
-            client=view.client,
+        view.of_update(
+            seen.updates[view.client],
             model=_at(view, seen.state),
-            update=seen.updates[view.client],
+            number=seen.round,
+            client=view.client,
         )
         for seen in chosen
     ]
