@@ -7,11 +7,9 @@ is sqrt(T) times smaller, which is how repeated queries are drawn here.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
-from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +20,6 @@ from victims import server
 from seepage.attacks.api import attack_view
 from seepage.attacks.clipped_gradients import clipped_gradients, longest_gradient, shortened
 from seepage.attacks.gradient_noise import flat_deviations, gradient_noise
-from seepage.attacks.inversion.learned.gaussian_prior import GaussianPrior
 from seepage.attacks.membership.gaussian_release import log_likelihood_ratios
 from seepage.core.cards import DefenseCard
 from seepage.core.claims import Reconstruction
@@ -75,24 +72,6 @@ def reconstructed(name: str, view: UpdateView, rng: torch.Generator) -> Tensor |
     claim = attack_view(name, history(view), rng)
     assert isinstance(claim, Reconstruction)
     return claim.inputs[:1] if len(claim.inputs) else None
-
-
-@contextmanager
-def shared_priors() -> Generator[None]:
-    """Let attacks on many victims share what they make of the same auxiliary records."""
-    made: dict[tuple[Any, ...], GaussianPrior] = {}
-    make = GaussianPrior.of
-
-    def once(samples: Tensor, components: int) -> GaussianPrior:
-        """Return the prior, made at the first call with these samples."""
-        double = samples.double()
-        key = (*samples.shape, components, float(double.sum()), float(double[0].square().sum()))
-        if key not in made:
-            made[key] = make(samples, components)
-        return made[key]
-
-    with patch.object(GaussianPrior, "of", once):
-        yield
 
 
 def contributions(view: UpdateView, candidates: Images) -> tuple[Tensor, Tensor]:

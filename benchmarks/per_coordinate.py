@@ -28,7 +28,6 @@ from noisy_releases import (
     reconstructed,
     released,
     seen,
-    shared_priors,
 )
 from rates import gain, rate, seeds_cell
 from result_tables import head, interval, line, record, recorded
@@ -143,8 +142,7 @@ def run(data: str, *, seeds: int, rates: Sequence[float], victims: int, drawn: i
             continue
         row: dict[str, Any] = {"data": data, "defense": name, "epsilon": epsilon}
         if epsilon and "noisy" not in name:
-            with shared_priors():
-                row["attacks"] = attacked(settings[0], name, epsilon, victims, drawn)
+            row["attacks"] = attacked(settings[0], name, epsilon, victims, drawn)
         rounds = settings[0].task.training.rounds
         z = sqrt(rounds) / mu_of(epsilon, DELTA) if epsilon else 0.0
         row |= {"noise": z, "rates": rates, "accuracy": []}

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ...memory import Memory, content
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -45,16 +47,8 @@ class GaussianPrior:
     @classmethod
     def of(cls, samples: Tensor, components: int) -> GaussianPrior:
         """Return the prior of samples `[k, n]`, k >= 2, of `components` at most."""
-        samples = samples.double()
-        mean = samples.mean(0)
-        _, sizes, directions = torch.linalg.svd(samples - mean, full_matrices=False)
-        spectrum = sizes.square() / (len(samples) - 1)
-        r = min(components, len(samples) - 1, len(mean))
-        floor = max(_LEAST_REST * float(spectrum.sum()) / len(mean), _LEAST)
-        left = float(spectrum[r:].sum()) / max(len(mean) - r, 1)
-        rest = max(left, floor)
-        beyond = (spectrum[:r] - rest).clamp_min(_LEAST)
-        return cls(mean, directions[:r].T, beyond, rest)
+        # The one prior of an audit's auxiliary records is asked for by each of its views.
+        return _MEMORY.recall(content(components, [samples]), lambda: _made(samples, components))
 
     @property
     def power(self) -> float:
@@ -98,3 +92,23 @@ class GaussianPrior:
         """Return the posterior covariance along the components, `[r, r]`."""
         inverse = torch.diag(1 / self.variances) + self.basis.T @ (weight[:, None] * self.basis)
         return torch.cholesky_inverse(torch.linalg.cholesky(inverse))
+
+
+def _made(samples: Tensor, components: int) -> GaussianPrior:
+    samples = samples.double()
+    mean = samples.mean(0)
+    _, sizes, directions = torch.linalg.svd(samples - mean, full_matrices=False)
+    spectrum = sizes.square() / (len(samples) - 1)
+    r = min(components, len(samples) - 1, len(mean))
+    floor = max(_LEAST_REST * float(spectrum.sum()) / len(mean), _LEAST)
+    left = float(spectrum[r:].sum()) / max(len(mean) - r, 1)
+    rest = max(left, floor)
+    beyond = (spectrum[:r] - rest).clamp_min(_LEAST)
+    return GaussianPrior(mean, directions[:r].T.contiguous(), beyond, rest)
+
+
+def _tensors(prior: GaussianPrior) -> tuple[Tensor, ...]:
+    return prior.mean, prior.basis, prior.variances
+
+
+_MEMORY = Memory(_tensors, most_bytes=2**28)
