@@ -15,7 +15,7 @@ COMMANDS = {
     "replay": ("replay:replay", "Run one finding of a finished run again."),
     "compare": ("reports:compare", "Show what changed between two finished runs."),
     "init": ("init:init", "Write a commented plan to start from."),
-    "epsilon": ("epsilon:epsilon", "Print the epsilon that a Gaussian mechanism really has."),
+    "epsilon": ("epsilon:epsilon", "Print the epsilon that a mechanism really has."),
     "doctor": ("doctor:doctor", "Say what is installed, missing, and how to get it."),
 }
 
