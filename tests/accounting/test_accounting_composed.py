@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from seepage.accounting.composed import Composed, compose
 from seepage.accounting.gaussian import epsilon_of
-from seepage.accounting.mechanism import mechanism_from_json
+from seepage.accounting.laplace import Laplace
+from seepage.accounting.mechanism import Mechanism, mechanism_from_json
+from seepage.accounting.pure import PureEpsilon
+from seepage.accounting.randomized_response import RandomizedResponse
 from seepage.accounting.record import (
     compose_records,
     epsilon_and_accountant,
@@ -69,6 +72,32 @@ def test_a_mixture_lies_between_its_largest_part_and_its_unsampled_whole() -> No
     assert max(epsilon_and_accountant(p, 1e-5)[0] for p in (PLAIN, SAMPLED)) < epsilon
     assert epsilon < epsilon_of(whole.mu_bound, 1e-5)
     assert epsilon < sum(epsilon_and_accountant(p, 1e-5)[0] for p in (PLAIN, SAMPLED))
+
+
+@pytest.mark.parametrize(
+    "mechanism",
+    [
+        PureEpsilon(epsilon=1.0, releases=3),
+        Laplace(noise_multiplier=1.0, releases=3),
+        compose([PureEpsilon(epsilon=1.0), RandomizedResponse(epsilon=0.5, releases=4)]),
+    ],
+    ids=lambda mechanism: mechanism.kind,
+)
+def test_pure_releases_are_never_worse_than_their_sum(mechanism: Mechanism) -> None:
+    assert mechanism.pure_epsilon == pytest.approx(3.0)
+    few, _ = epsilon_and_accountant(mechanism, 1e-9)
+    assert few <= mechanism.pure_epsilon
+    assert few == pytest.approx(3.0, rel=1e-3)
+    many = compose([mechanism] * 300)
+    assert epsilon_and_accountant(many, 1e-5)[0] < 0.9 * many.pure_epsilon
+    assert compose([mechanism, PLAIN]).pure_epsilon == inf
+
+
+def test_the_sum_of_pure_epsilons_is_named() -> None:
+    three = PureEpsilon(epsilon=1.0, releases=3)
+    assert epsilon_and_accountant(three, 1e-12) == (3.0, "pure DP, summed (Dwork et al. 2006)")
+    hopeless = PureEpsilon(epsilon=1e6, releases=3)
+    assert epsilon_and_accountant(hopeless, 1e-5)[0] == 3e6
 
 
 def test_known_releases_are_a_composition_of_whole_and_sampled_ones() -> None:

@@ -1,10 +1,11 @@
-"""Several mechanisms in a row: each currency adds up, epsilons never do.
+"""Several mechanisms in a row: each currency adds up, epsilons at a delta above 0 never do.
 
 Releases M_1 .. M_k about one unit, each chosen after seeing those before, have
 mu^2 = sum mu_i^2 (Dong, Roth & Su 2019, corollary 3.3), Renyi epsilon(a) = sum epsilon_i(a)
 (Mironov 2017, arXiv 1702.07476, proposition 1), and a privacy loss distribution that is the
 convolution of theirs (Koskela et al. 2020, arXiv 1906.03049; Zhu, Dong & Wang 2022,
-arXiv 2106.08567, theorem 10).
+arXiv 2106.08567, theorem 10). Pure epsilons, at delta 0, do add up (Dwork, McSherry, Nissim &
+Smith 2006), and are the least where releases are few.
 """
 
 from __future__ import annotations
@@ -61,6 +62,11 @@ class Composed(Mechanism):
     def mu_bound(self) -> float:
         """Return the root of the sum of the parts' squared bounds."""
         return hypot(*(part.mu_bound for part in self.parts))
+
+    @property
+    def pure_epsilon(self) -> float:
+        """Return the sum of the parts'; `inf` where a part has none."""
+        return sum(part.pure_epsilon for part in self.parts)
 
     @property
     def unprotected(self) -> bool:

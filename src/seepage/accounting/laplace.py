@@ -54,6 +54,11 @@ class Laplace(Mechanism):
         return (2.0 if self.adjacency == "replace" else 1.0) / self.noise_multiplier
 
     @property
+    def pure_epsilon(self) -> float:
+        """Return the sum over the releases; `inf` without noise."""
+        return self.releases * self.epsilon
+
+    @property
     def mu(self) -> float | None:
         """Return None: Laplace noise is no Gaussian DP."""
         return None

@@ -80,6 +80,11 @@ class Mechanism(ABC):
         """Return whether there is no noise at all, so that no epsilon holds."""
         return self.mu == inf
 
+    @property
+    def pure_epsilon(self) -> float:
+        """Return the epsilon of all releases at delta 0; `inf` where none is known."""
+        return inf
+
     def exact_epsilon(self, delta: float) -> tuple[float, str] | None:  # noqa: ARG002
         """Return the exact epsilon at `delta` and its source, or None where none is known."""
         return None

@@ -48,6 +48,11 @@ class PureEpsilon(Mechanism):
         """Return the root of the sum of squares of the releases' `mu_of_pure`."""
         return sqrt(self.releases) * mu_of_pure(self.epsilon)
 
+    @property
+    def pure_epsilon(self) -> float:
+        """Return the sum over the releases."""
+        return self.releases * self.epsilon
+
     def exact_epsilon(self, delta: float) -> tuple[float, str] | None:
         """Return the exact epsilon of one release: where p - e^eps q is `delta`."""
         if self.releases > 1:

@@ -57,6 +57,12 @@ def epsilon_and_accountant(mechanism: Mechanism, delta: float) -> tuple[float, s
         return epsilon_of(mechanism.mu, delta), "exact Gaussian DP (Dong et al. 2019)"
     if (exact := mechanism.exact_epsilon(delta)) is not None:
         return exact
+    summed = mechanism.pure_epsilon, "pure DP, summed (Dwork et al. 2006)"
+    return min(_bounded(mechanism, delta), summed, key=lambda candidate: candidate[0])
+
+
+def _bounded(mechanism: Mechanism, delta: float) -> tuple[float, str]:
+    """Return the smallest epsilon that Gaussian DP, Renyi DP and the losses give."""
     by_mu = epsilon_of(mechanism.mu_bound, delta)
     if _HOPELESS < mechanism.mu_bound < inf:
         return by_mu, "Gaussian DP without amplification"
