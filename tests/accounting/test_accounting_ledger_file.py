@@ -1,6 +1,5 @@
 """The ledger's file: kills at any moment, processes at once, and files that are no ledger."""
 
-import multiprocessing
 import os
 import random
 import shutil
@@ -9,15 +8,15 @@ import sqlite3
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import count
 from math import sqrt
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from ledger_processes import children
 
 from seepage.accounting.gaussian import epsilon_of, mu_of
 from seepage.accounting.ledger import BudgetExceeded, Ledger
@@ -27,7 +26,6 @@ from seepage.core.errors import RefusedError, UsageError
 DELTA = 1e-5
 MU = mu_of(1.5, DELTA)
 ONE = SampledGaussian(noise_multiplier=1 / MU)
-FORK = multiprocessing.get_context("fork")
 
 
 @pytest.fixture
@@ -59,26 +57,6 @@ def charging(folder: Path, releases: Iterable[int], paid: int, epsilon: float = 
         except BudgetExceeded:
             continue
         os.write(paid, f"{release}\n".encode())
-
-
-@contextmanager
-def children(
-    work: Callable[..., None], *shares: tuple[object, ...]
-) -> Iterator[tuple[list[BaseProcess], Callable[[], list[int]]]]:
-    """Give a process for each share of the work, and what they wrote once they ended."""
-    reader, writer = os.pipe()
-    processes = [FORK.Process(target=work, args=(*share, writer)) for share in shares]
-    for process in processes:
-        process.start()
-    os.close(writer)
-
-    def ended() -> list[int]:
-        for process in processes:
-            process.join()
-        with os.fdopen(reader) as lines:
-            return [int(line) for line in lines]
-
-    yield processes, ended
 
 
 def test_eight_processes_one_killed_share_one_budget_exactly(folder: Path) -> None:
@@ -209,8 +187,8 @@ def test_a_ledger_keeps_its_target_and_its_schema(folder: Path) -> None:
     path = opened(folder, 3.0).path
     untouched(path, "made for epsilon 3 at delta 1e-05, not for epsilon 80 at delta 1e-05")
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 2")
-    untouched(path, "written in schema 2, and this seepage knows 1")
+        db.execute("PRAGMA user_version = 1")
+    untouched(path, "written in schema 1, and this seepage knows 2")
 
 
 def test_a_damaged_ledger_is_not_used(folder: Path) -> None:

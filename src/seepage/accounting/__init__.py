@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .bounds import rero_bound
     from .deployment import Deployment
     from .ledger import BudgetExceeded, Ledger
+    from .ledger_statement import read_ledger
     from .record import compose_records
     from .vantage import calibrated
 
@@ -26,6 +27,7 @@ _HOMES = {
     "compose_records": "record",
     "epsilon": "api",
     "epsilon_record": "api",
+    "read_ledger": "ledger_statement",
     "rero_bound": "bounds",
 }
 
@@ -37,6 +39,7 @@ __all__ = [
     "compose_records",
     "epsilon",
     "epsilon_record",
+    "read_ledger",
     "rero_bound",
 ]
 

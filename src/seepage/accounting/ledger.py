@@ -5,7 +5,8 @@ leaks nothing. Mechanisms are composed, epsilons never added, under a privacy fi
 fixed at a client's first charge: `ledger_filter` says which, and why it holds although the
 noise of each release may depend on those before. Under a Renyi filter, releases that are
 planned in advance can be accounted for more tightly, with the best order or a loss
-distribution; a ledger can't know a plan, so it stays with what holds for every choice.
+distribution; a ledger can't know a plan, so its budget and `spent` stay with what holds for
+every choice, and `spent_if_planned` says what a plan would make of the same charges.
 
     >>> from tempfile import TemporaryDirectory
     >>> from seepage.accounting.sampled_gaussian import SampledGaussian
@@ -18,48 +19,40 @@ distribution; a ledger can't know a plan, so it stays with what holds for every 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import inf
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core.errors import RefusedError, UsageError
+from .ledger_accounts import (
+    Account,
+    Charge,
+    account_of,
+    add_charge,
+    charges_of,
+    clients_of,
+    is_charged,
+    mechanisms_of,
+    planned,
+)
 from .ledger_file import LedgerFile
-from .ledger_filter import LIMIT, PrivacyFilter, filter_for
-from .ledger_terms import Asked, Id, Terms, agreed, asked_of, require_id
-from .mechanism import mechanism_from_json
+from .ledger_filter import LIMIT, filter_for
+from .ledger_terms import Id, agreed, asked_of, named, require_clients, require_id
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from ..core.privacy import EpsilonRecord
     from .mechanism import Mechanism
 
 
 class BudgetExceeded(RefusedError):  # noqa: N818 (the name that callers know)
-    """A release would take a client past its budget; nothing was stored, release nothing."""
+    """A release would take `clients` past their budget; nothing was stored, release nothing."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Charge:
-    """One release that a client was charged for; `charged_at` is UTC in ISO 8601."""
-
-    release_id: Id
-    charged_at: str
-    mechanism: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Account:
-    """What the file knows of a client."""
-
-    rule: PrivacyFilter
-    terms: Terms = (None, None, None)
-    shares: int = 0
+    def __init__(self, message: str, *, clients: tuple[Id, ...] = ()) -> None:
+        self.clients = clients
+        super().__init__(message)
 
 
 class Ledger:
@@ -86,8 +79,8 @@ class Ledger:
         if not 0 < target_delta < 1:
             raise UsageError(f"target_delta is {target_delta}; use a number between 0 and 1")
         self.target_epsilon, self.target_delta = float(target_epsilon), float(target_delta)
-        target = self.target_epsilon, self.target_delta
-        self._file = LedgerFile(Path(path).resolve(), target, busy_timeout)
+        self._target = self.target_epsilon, self.target_delta
+        self._file = LedgerFile(Path(path).resolve(), self._target, busy_timeout)
 
     @property
     def path(self) -> Path:
@@ -107,31 +100,41 @@ class Ledger:
         differ from the client's earlier charges, or where the file can't be written. After
         any error: release nothing.
         """
-        require_id("client", client)
+        self.charge_all((client,), record, release_id=release_id)
+
+    def charge_all(
+        self, clients: Iterable[Id], record: EpsilonRecord | Mechanism, *, release_id: Id
+    ) -> None:
+        """Charge all of `clients` for one release in which each of them has a part, or none.
+
+        One commit, so a kill leaves all of them charged or nobody. `release_id` stands for the
+        release and those who have a part in it: charged again for the same clients it costs
+        nothing, for others it is refused. Errors are those of `charge`; `BudgetExceeded` has in
+        `clients` all whose budget would be passed, so that the rest may go on without them.
+        """
+        clients = tuple(clients)
+        require_clients(clients)
         require_id("release_id", release_id)
         asked = asked_of(record)
+        new = Account(rule=filter_for(asked.mechanism, *self._target))
         # Costs can take a second to compute: not while others wait for the file.
-        rule = self._account(client, asked.mechanism).rule
-        cost = rule.cost(asked.mechanism)
+        with self._file.reading() as db:
+            rules = {(account_of(db, c, self._target) or new).rule for c in clients}
+        for rule in rules:
+            rule.cost(asked.mechanism)
         with self._file.writing() as db:
-            account = self._stored(db, client) or _Account(rule=rule)
-            terms = agreed(client, account.terms, asked.terms)
-            if _charged(db, client, asked, release_id):
+            # Another process may have charged a client first, and so fixed another rule.
+            found = {c: account_of(db, c, self._target) or new for c in clients}
+            terms = {c: agreed(c, account.terms, asked.terms) for c, account in found.items()}
+            if is_charged(db, clients, asked, release_id):
                 return
-            if account.rule != rule:  # another process has charged this client first
-                rule, cost = account.rule, account.rule.cost(asked.mechanism)
-            share = rule.share(cost)
-            if account.shares + share > LIMIT:
-                raise self._exceeded(client, account, rule.epsilon(cost), release_id)
-            db.execute(
-                "INSERT OR REPLACE INTO clients VALUES (?, ?, ?, ?, ?)",
-                (client, rule.order, *terms),
-            )
-            db.execute(
-                "INSERT INTO charges (release_id, client, share, mechanism, charged_at) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (release_id, client, share, json.dumps(asked.mechanism.to_json()), _now()),
-            )
+            costs = {c: account.rule.cost(asked.mechanism) for c, account in found.items()}
+            shares = {c: account.rule.share(costs[c]) for c, account in found.items()}
+            if past := [c for c in clients if found[c].shares + shares[c] > LIMIT]:
+                raise self._exceeded(past, found[past[0]], costs[past[0]], release_id)
+            for c, account in found.items():
+                charge = release_id, shares[c], asked.mechanism
+                add_charge(db, c, replace(account, terms=terms[c]), charge)
 
     def spent(self, client: Id) -> float:
         """Return epsilon at the target's delta of all that `client` was charged for; 0 for none.
@@ -142,13 +145,29 @@ class Ledger:
         read here holds if the moment to stop was not chosen by looking at what was released.
         """
         with self._file.reading() as db:
-            account = self._stored(db, client)
-        return account.rule.epsilon_of_shares(account.shares) if account else 0.0
+            account = account_of(db, client, self._target)
+        return account.epsilon if account else 0.0
+
+    def spent_if_planned(self, client: Id) -> float:
+        """Return epsilon of what `client` was charged for, had all of it been planned; 0 for none.
+
+        The mechanisms composed by the tightest accountant. It holds where which mechanisms, with
+        what noise, and how many of them, was fixed before the first release; what each computes
+        may depend on earlier ones (Zhu, Dong & Wang 2022, arXiv 2106.08567, theorem 10). Where
+        noise or the moment to stop was chosen by looking, only the ledger's target and `spent`
+        speak of the client. Never above `spent`; may take seconds.
+        """
+        with self._file.reading() as db:
+            account = account_of(db, client, self._target)
+            charged = mechanisms_of(db, client)
+        return min(account.epsilon, planned(charged, self.target_delta)) if account else 0.0
 
     def remaining(self, client: Id, record: EpsilonRecord | Mechanism) -> int:
         """Return how many more charges of `record` fit into the client's budget."""
         asked = asked_of(record)
-        account = self._account(client, asked.mechanism)
+        with self._file.reading() as db:
+            account = account_of(db, client, self._target)
+        account = account or Account(rule=filter_for(asked.mechanism, *self._target))
         agreed(client, account.terms, asked.terms)
         share = account.rule.share(account.rule.cost(asked.mechanism))
         return max(LIMIT - account.shares, 0) // max(share, 1)
@@ -156,70 +175,23 @@ class Ledger:
     def charges(self, client: Id) -> tuple[Charge, ...]:
         """Return what `client` was charged for, oldest first."""
         with self._file.reading() as db:
-            rows = db.execute(
-                "SELECT release_id, charged_at, mechanism FROM charges WHERE client = ? "
-                "ORDER BY number",
-                (client,),
-            ).fetchall()
-        return tuple(
-            Charge(release_id=release, charged_at=at, mechanism=json.loads(content))
-            for release, at, content in rows
-        )
+            return charges_of(db, client)
 
     def clients(self) -> tuple[Id, ...]:
         """Return the clients that were ever charged, numbers before texts, in order."""
         with self._file.reading() as db:
-            rows = db.execute("SELECT client FROM clients ORDER BY client").fetchall()
-        return tuple(client for (client,) in rows)
-
-    def _account(self, client: Id, first: Mechanism) -> _Account:
-        """Return what is stored of `client`, else an empty account that `first` would begin."""
-        with self._file.reading() as db:
-            stored = self._stored(db, client)
-        target = self.target_epsilon, self.target_delta
-        return stored or _Account(rule=filter_for(first, *target))
-
-    def _stored(self, db: sqlite3.Connection, client: Id) -> _Account | None:
-        """Return what is stored of `client`; None where it was never charged."""
-        row = db.execute(
-            "SELECT renyi_order, unit, adjacency, observer, (SELECT coalesce(sum(share), 0) "
-            "FROM charges WHERE charges.client = clients.client) FROM clients WHERE client = ?",
-            (client,),
-        ).fetchone()
-        if row is None:
-            return None
-        order, unit, adjacency, observer, shares = row
-        rule = PrivacyFilter(
-            order=order, target_epsilon=self.target_epsilon, target_delta=self.target_delta
-        )
-        return _Account(rule=rule, terms=(unit, adjacency, observer), shares=shares)
+            return clients_of(db)
 
     def _exceeded(
-        self, client: Id, account: _Account, asked: float, release_id: Id
+        self, past: Sequence[Id], first: Account, cost: float, release_id: Id
     ) -> BudgetExceeded:
-        spent = account.rule.epsilon_of_shares(account.shares)
-        return BudgetExceeded(
-            f"client {client!r} has spent epsilon {spent:.4g} of {self.target_epsilon:g} at delta "
-            f"{self.target_delta:g}, and release {release_id!r}, epsilon {asked:.4g} alone, goes "
-            "past that; release nothing: add noise to it, or stop asking this client"
+        said = (
+            f"client {past[0]!r} has spent epsilon {first.epsilon:.4g} of {self.target_epsilon:g} "
+            f"at delta {self.target_delta:g}, and release {release_id!r}, epsilon "
+            f"{first.rule.epsilon(cost):.4g} alone, goes past that"
         )
-
-
-def _charged(db: sqlite3.Connection, client: Id, asked: Asked, release_id: Id) -> bool:
-    """Return whether this very charge is stored; `RefusedError` where its id stands for another."""
-    found = db.execute(
-        "SELECT client, mechanism FROM charges WHERE release_id = ?", (release_id,)
-    ).fetchone()
-    if found is None:
-        return False
-    if found[0] == client and mechanism_from_json(json.loads(found[1])) == asked.mechanism:
-        return True
-    other = "another mechanism" if found[0] == client else f"client {found[0]!r}"
-    raise RefusedError(
-        f"release {release_id!r} was charged for {other} before; release nothing, or give this "
-        "release an id of its own"
-    )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+        if len(past) == 1:
+            fix = "release nothing: add noise to it, or stop asking this client"
+        else:
+            fix = f"so it is with {named(past)}; release nothing: add noise, or leave them out"
+        return BudgetExceeded(f"{said}; {fix}", clients=tuple(past))

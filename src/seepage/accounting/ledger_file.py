@@ -19,21 +19,22 @@ from pathlib import Path
 from ..core.errors import RefusedError, UsageError
 
 APPLICATION_ID = 0x53656570
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # Columns without a type keep an id as given: 7 is not "7".
 _SCHEMA = (
     "CREATE TABLE target (epsilon REAL NOT NULL, delta REAL NOT NULL)",
     """CREATE TABLE clients (client PRIMARY KEY NOT NULL, renyi_order REAL,
     unit TEXT, adjacency TEXT, observer TEXT) WITHOUT ROWID""",
-    """CREATE TABLE charges (number INTEGER PRIMARY KEY, release_id NOT NULL UNIQUE,
+    """CREATE TABLE charges (number INTEGER PRIMARY KEY, release_id NOT NULL,
     client NOT NULL, share INTEGER NOT NULL CHECK (share >= 0),
-    mechanism TEXT NOT NULL, charged_at TEXT NOT NULL)""",
+    mechanism TEXT NOT NULL, charged_at TEXT NOT NULL, UNIQUE (release_id, client))""",
     "CREATE INDEX charges_of_client ON charges (client, share)",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 _FIXES = {
     sqlite3.SQLITE_BUSY: "another process holds it: try again, with the same release id",
+    sqlite3.SQLITE_READONLY_ROLLBACK: "a charge was cut off: opening it as a Ledger rolls it back",
     sqlite3.SQLITE_READONLY: "make the file and its folder writable",
     sqlite3.SQLITE_CANTOPEN: "make the file and its folder readable and writable",
     sqlite3.SQLITE_FULL: "free some space on its disk",
@@ -45,24 +46,20 @@ _FIXES = {
 class LedgerFile:
     """A ledger's file at `path`, for one `target`: (epsilon, delta).
 
-    Made where there is none. `UsageError` where the folder is missing, or the file is not a
+    Made where there is none. Without a target it must be there, is never written to, and
+    `target` is what it was made for. `UsageError` where the folder is missing, or the file is not a
     ledger, damaged, of another schema, or made for another target; such a file is not touched.
     `busy_timeout` is in seconds.
     """
 
-    def __init__(self, path: Path, target: tuple[float, float], busy_timeout: float) -> None:
-        self.path, self.target, self.busy_timeout = path, target, busy_timeout
+    def __init__(self, path: Path, target: tuple[float, float] | None, busy_timeout: float) -> None:
+        self.path, self.busy_timeout = path, busy_timeout
+        self._mode = "rw" if target else "ro"
         with self._errors(UsageError):
-            self._require_place()
-        with self._transaction("BEGIN", mode="rwc") as db:
-            made = self._tables(db) > 0
-        if not made:
-            with self._transaction("BEGIN IMMEDIATE") as db:
-                # Another process may have made it in between.
-                if self._tables(db) == 0:
-                    for statement in _SCHEMA:
-                        db.execute(statement)
-                    db.execute("INSERT INTO target VALUES (?, ?)", self.target)
+            self._require_place(there=target is None)
+        if target:
+            self._make(target)
+        self.target = target or self._stored_target()
         with self.reading() as db:
             if (found := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
                 said = " ".join(found.split())
@@ -85,13 +82,32 @@ class LedgerFile:
             self._check(db)
             yield db
 
-    def _require_place(self) -> None:
+    def _make(self, target: tuple[float, float]) -> None:
+        """Write the tables where there are none."""
+        with self._transaction("BEGIN", mode="rwc") as db:
+            made = self._tables(db) > 0
+        if not made:
+            with self._transaction("BEGIN IMMEDIATE") as db:
+                # Another process may have made it in between.
+                if self._tables(db) == 0:
+                    for statement in _SCHEMA:
+                        db.execute(statement)
+                    db.execute("INSERT INTO target VALUES (?, ?)", target)
+
+    def _stored_target(self) -> tuple[float, float]:
+        with self._transaction("BEGIN") as db:
+            self._check_schema(db)
+            return db.execute("SELECT epsilon, delta FROM target").fetchone()
+
+    def _require_place(self, *, there: bool) -> None:
         path = self.path
         if not path.parent.is_dir():
             raise UsageError(f"ledger {path}: there is no folder {path.parent}; make it first")
         if path.is_dir():
             raise UsageError(f"ledger {path}: that is a folder; name a file in it")
-        if not path.exists() or path.stat().st_size == 0:
+        if there and not path.exists():
+            raise UsageError(f"ledger {path}: there is no such file; name one that was charged")
+        if not path.exists() or (path.stat().st_size == 0 and not there):
             return
         # A foreign database must not even have its journal replayed: `immutable` reads the
         # file as it lies. A plain open() would drop this process's locks on closing.
@@ -100,13 +116,16 @@ class LedgerFile:
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 raise UsageError(f"ledger {path}: it is no ledger: name another file")
 
-    def _check(self, db: sqlite3.Connection) -> None:
+    def _check_schema(self, db: sqlite3.Connection) -> None:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version != SCHEMA_VERSION:
             raise UsageError(
                 f"ledger {self.path}: written in schema {version}, and this seepage knows "
                 f"{SCHEMA_VERSION}; use the seepage that wrote it, or another file"
             )
+
+    def _check(self, db: sqlite3.Connection) -> None:
+        self._check_schema(db)
         found = db.execute("SELECT epsilon, delta FROM target").fetchall()
         if found != [self.target]:
             said = " and ".join(f"epsilon {e:g} at delta {d:g}" for e, d in found) or "nothing"
@@ -116,9 +135,9 @@ class LedgerFile:
             )
 
     @contextmanager
-    def _transaction(self, begin: str, mode: str = "rw") -> Generator[sqlite3.Connection]:
+    def _transaction(self, begin: str, mode: str = "") -> Generator[sqlite3.Connection]:
         refused = UsageError if begin == "BEGIN" else RefusedError
-        with self._errors(refused), closing(self._connect(f"mode={mode}")) as db:
+        with self._errors(refused), closing(self._connect(f"mode={mode or self._mode}")) as db:
             db.execute("PRAGMA synchronous = EXTRA")
             db.execute("PRAGMA fullfsync = ON")  # macOS: through the drive's cache too
             db.execute("PRAGMA trusted_schema = OFF")
@@ -140,8 +159,9 @@ class LedgerFile:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            fix = _FIXES.get(code, "nothing may be released before it can be charged")
+            code: int = getattr(error, "sqlite_errorcode", 0)
+            otherwise = _FIXES.get(code & 0xFF, "nothing may be released before it can be charged")
+            fix = _FIXES.get(code, otherwise)
             raise refused(f"ledger {self.path}: {error}; {fix}") from error
 
     @staticmethod

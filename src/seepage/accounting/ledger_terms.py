@@ -7,6 +7,8 @@ have no common total.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,6 +21,8 @@ from .record import mechanism_of
 Id: TypeAlias = str | int
 Terms: TypeAlias = tuple[str | None, str | None, str | None]
 """Unit, adjacency and observer; None where a mechanism alone does not say."""
+
+_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +65,16 @@ def agreed(client: Id, before: Terms, asked: Terms) -> Terms:
     return before[0] or asked[0], before[1] or asked[1], before[2] or asked[2]
 
 
+def require_clients(clients: Sequence[Id]) -> None:
+    """Raise `UsageError` where there are no clients, one comes twice, or one is no id."""
+    for client in clients:
+        require_id("client", client)
+    if not clients:
+        raise UsageError("no client is charged; name at least one")
+    if twice := [client for client, count in Counter(clients).items() if count > 1]:
+        raise UsageError(f"{named(twice)} would be charged twice for one release; name each once")
+
+
 def require_id(name: str, value: Id) -> None:
     """Raise `UsageError` where an id is no printable text and no whole number of 64 bits."""
     if isinstance(value, str) and value and value.isprintable():
@@ -68,3 +82,14 @@ def require_id(name: str, value: Id) -> None:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return
     raise UsageError(f"{name} is {value!r}; use a printable text or a whole number")
+
+
+def named(clients: Sequence[Id]) -> str:
+    """Return clients in words, the first few of many by name.
+
+    >>> named(["a"]), named(["a", 7]), named(range(9))
+    ("client 'a'", "clients 'a', 7", 'clients 0, 1, 2, 3, 4 and 4 more')
+    """
+    some = ", ".join(repr(client) for client in clients[:_NAMED])
+    more = f" and {len(clients) - _NAMED} more" if len(clients) > _NAMED else ""
+    return f"client{'s' if len(clients) > 1 else ''} {some}{more}"

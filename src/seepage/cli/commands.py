@@ -16,6 +16,7 @@ COMMANDS = {
     "compare": ("reports:compare", "Show what changed between two finished runs."),
     "init": ("init:init", "Write a commented plan to start from."),
     "epsilon": ("epsilon:epsilon", "Print the epsilon that a mechanism really has."),
+    "ledger": ("ledger:ledger", "Show what each client has spent of its privacy budget."),
     "doctor": ("doctor:doctor", "Say what is installed, missing, and how to get it."),
 }
 
