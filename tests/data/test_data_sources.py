@@ -11,7 +11,7 @@ from sklearn import datasets as sklearn_datasets
 from seepage.core.errors import DataError
 from seepage.core.plan import DataPlan
 from seepage.data.api import from_arrays, load
-from seepage.data.cards import CARDS
+from seepage.data.cards import BUNDLED
 from seepage.data.dataset import Dataset
 
 
@@ -19,7 +19,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-@pytest.mark.parametrize("card", CARDS, ids=lambda c: c.name)
+@pytest.mark.parametrize("card", BUNDLED, ids=lambda c: c.name)
 def test_cards_match_their_functions_and_load_plausible_data(card) -> None:
     arguments = inspect.signature(card.load()).parameters.values()
     assert [(p.name, p.default) for p in card.parameters] == [
@@ -90,13 +90,6 @@ def test_files_are_found_beside_the_plan_before_the_data_folder(tmp_path, monkey
     assert len(load(plan, base=plans, rng=rng())) == 3
     assert len(load(plan, base=tmp_path, rng=rng())) == 5
     assert len(load(DataPlan(source=str(store / "a.npz")), base=plans, rng=rng())) == 5
-
-
-@pytest.mark.parametrize("source", ["a.parquet", "images", "faces.zip"])
-def test_formats_to_come_say_so(tmp_path, source) -> None:
-    (tmp_path / "images").mkdir()
-    with pytest.raises(DataError, match="not supported yet; convert to npz or csv"):
-        load(DataPlan(source=source), base=tmp_path, rng=rng())
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ EXTRAS = {
     "flower": "flwr",
     "he": "tenseal",
     "mlflow": "mlflow",
+    "parquet": "pyarrow",
     "pdf": "typst",
     "scale": "distributed",
     "tune": "optuna",

@@ -21,7 +21,8 @@ name = "digits"
 moments = ["start", "end"]      # stages of training at which updates are attacked
 
 [tasks.data]
-source = "digits"     # bundled (`seepage list datasets`), a .npz/.csv/IDX file, or module:function
+source = "digits"     # a name (`seepage list datasets`), a .npz/.csv/.parquet/IDX file, a folder of
+                      # images (one subfolder a class), or module:function
 clients = 8
 partition = "iid"     # or dirichlet (with alpha = 0.5), or column (with column = "hospital")
 

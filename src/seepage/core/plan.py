@@ -40,12 +40,13 @@ class DataPlan:
 
     Fields
     ------
-    source : a bundled dataset's name, a file (.npz .csv .parquet, IDX), or `module:function`
-    inputs, targets : npz keys, IDX label file, or the csv's target column
+    source : a dataset's name, a file (.npz .csv .parquet, IDX), a folder or zip of images, or
+        `module:function`
+    inputs, targets : npz keys, IDX label file, the table's target column, or the folder in a zip
     scale : `auto` (bytes to [0, 1], tables standardized), `unit`, `standard` or `none`
     partition : `iid`, `dirichlet` (label skew) or `column`
     alpha : concentration of the Dirichlet skew; smaller is more skewed
-    column : csv column (or npz key) whose values are the clients
+    column : table column (or npz key) whose values are the clients
     limit : use at most so many rows, drawn by the seed (0: all)
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,22 @@ from ..core.errors import DataError
 from ..core.names import nearest
 from ..core.plan import DataPlan
 from ..core.registry import card, cards
-from . import csv, idx, npz
+from . import csv, idx, image_folder, npz, parquet
 from .arrays import assemble
 from .dataset import Dataset
 from .files import data_folder, locate
 from .scale import SCALES
 
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_LATER = (".parquet", ".zip", ".png", ".jpg", ".jpeg")
 
 
 def load(plan: DataPlan, *, base: Path | None = None, rng: np.random.Generator) -> Dataset:
     """Return the dataset that `plan.source` names, `plan.limit` rows of it drawn by `rng`.
 
-    A source is a bundled dataset; a file relative to `base` (the plan's folder, else the
-    current one) or to the folder in SEEPAGE_DATA (else the user's cache folder); or
-    `module:function`, called without arguments, that returns `(inputs, targets)` or a
+    A source is a dataset that has a name (of a table, `plan.column` names a column of
+    categories for the groups); a file, or a folder of images, relative to `base` (the plan's
+    folder, else the current one) or to the folder in SEEPAGE_DATA (else the user's cache
+    folder); or `module:function`, called without arguments, that returns `(inputs, targets)` or a
     `Dataset`. Raises `DataError` where there is none, or it can't be trained on.
     """
     if plan.limit < 0:
@@ -61,32 +62,34 @@ def from_arrays(
 def _load(plan: DataPlan, base: Path) -> Dataset:
     source = plan.source
     if source in cards("datasets"):
-        _refuse(plan, "inputs", "targets", "column")
+        _refuse(plan, "inputs", "targets")
         settings = {} if plan.scale == "auto" else {"scale": plan.scale}
-        return _made(source, card("datasets", source).build(settings))
+        made = _made(source, card("datasets", source).build(settings))
+        if not made.columns:
+            _refuse(plan, "column")
+        return replace(made, groups=made.values_of(plan.column)) if plan.column else made
     if _REFERENCE.fullmatch(source):
         _refuse(plan, "inputs", "targets", "column")
         return _call(source, plan.scale)
-    if source.lower().endswith(_LATER):
-        raise _later(source)
     path = locate(source, base, data_folder())
-    if path.is_dir():
-        raise _later(source)
     name = path.name.lower()
+    if path.is_dir() or name.endswith(".zip"):
+        _refuse(plan, "targets", "column")
+        return image_folder.read(path, plan)
     if name.endswith(".npz"):
         return npz.read(path, plan)
     if name.endswith((".csv", ".csv.gz")):
         _refuse(plan, "inputs")
         return csv.read(path, plan)
+    if name.endswith(".parquet"):
+        _refuse(plan, "inputs")
+        return parquet.read(path, plan)
     if idx.is_idx(path):
         _refuse(plan, "inputs", "column")
         return idx.read(path, _labels_file(path, plan, base), plan)
-    raise DataError(f"{path.name}: unknown format; use .npz, .csv, .csv.gz or IDX files")
-
-
-def _later(source: str) -> DataError:
-    return DataError(
-        f"{source}: parquet files and image folders are not supported yet; convert to npz or csv"
+    raise DataError(
+        f"{path.name}: unknown format; use .npz, .csv, .csv.gz, .parquet, "
+        "IDX files, or a folder (or .zip) of images with a subfolder a class"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,20 @@ _MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """One column of a table: its name, the table's name, stripped cells and their lines."""
+    """One column of a table: its name, the table's name, stripped cells and their lines.
+
+    `lines` is empty where the file has none.
+    """
 
     table: str
     name: str
     cells: list[str]
-    lines: list[int]
+    lines: list[int] = field(default_factory=list[int])
 
     def error(self, row: int, message: str) -> DataError:
         """Return an error at a 0-based row; people read rows from 1, below the header."""
-        where = f"row {row + 1} (line {self.lines[row]}), column {self.name!r}"
+        line = f" (line {self.lines[row]})" if self.lines else ""
+        where = f"row {row + 1}{line}, column {self.name!r}"
         return DataError(f"{self.table}: {where} {message}")
 
     def fail(self, message: str) -> DataError:
@@ -70,7 +74,7 @@ def numbers(column: Column) -> NDArray[np.float64] | None:
 
 
 def one_hot(column: Column) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Return `[n, k]` of 0 and 1 and the k names, by the sorted distinct values.
+    """Return `[n, k]` of 0 and 1 and the k categories, the sorted distinct values.
 
     An empty cell is a category of its own, `(missing)`.
     """
@@ -83,7 +87,7 @@ def one_hot(column: Column) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         )
     encoded = np.zeros((len(cells), len(values)), dtype=np.float32)
     encoded[np.arange(len(cells)), codes] = 1
-    return encoded, tuple(f"{column.name}={value}" for value in values)
+    return encoded, tuple(values)
 
 
 def targets(column: Column) -> tuple[NDArray[Any], int]:

@@ -6,79 +6,39 @@ import csv
 import gzip
 import io
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from ..core.errors import DataError
-from ..core.names import nearest
 from ..core.plan import DataPlan
-from .columns import Column, number, numbers, one_hot, present, targets
+from .columns import Column, number
 from .dataset import Dataset
-from .scale import Range, scaled
+from .table import from_table
 
 
 def read(path: Path, plan: DataPlan) -> Dataset:
-    """Return a table with `plan.targets` (default: the last column) as its target.
+    """Return the table in a file as `from_table` makes it of its columns."""
+    return from_table(read_columns(path), plan, path.name)
 
-    Columns of numbers are scaled, columns of text become one 0/1 column a value, and
-    `plan.column` becomes the groups. A target to regress is scaled as a column. Raises
-    `DataError` that names the row (from 1, below the header) and column at fault.
+
+def read_columns(path: Path, names: Sequence[str] = ()) -> dict[str, Column]:
+    """Return the columns of a file by name, every cell stripped.
+
+    `names` are those of a file without a header row; a row that repeats them, or a comment
+    after `|` (as UCI's files have), is skipped.
+    Raises `DataError` that names the row (from 1, below the header) at fault.
     """
-    table = _read(path)
-    names = list(table)
-    groups = table.pop(_known(names, plan.column, path)) if plan.column else None
-    if plan.targets and plan.targets == plan.column:
-        raise DataError(f"{path.name}: column {plan.column!r} can't be both target and client")
-    if len(table) < 2:
-        raise DataError(f"{path.name}: needs a feature column and a target column")
-    target = table.pop(_known(names, plan.targets or list(table)[-1], path))
-    inputs, features, value_range = _features(list(table.values()), plan.scale)
-    labels, classes = targets(target)
-    if not classes:
-        labels = scaled(labels[:, None], plan.scale, table=True)[0][:, 0]
-    return Dataset(
-        name=path.name,
-        inputs=torch.from_numpy(inputs),
-        targets=torch.from_numpy(labels),
-        classes=classes,
-        value_range=value_range,
-        groups=None if groups is None else present(groups),
-        feature_names=features,
-    )
-
-
-def _features(
-    columns: list[Column], scale: str
-) -> tuple[NDArray[np.float32], tuple[str, ...], Range | None]:
-    parts: list[NDArray[np.float32]] = []
-    names: list[str] = []
-    bounded = True
-    for column in columns:
-        values = numbers(column)
-        if values is None:
-            part, labels = one_hot(column)
-        else:
-            part, limits = scaled(values[:, None], scale, table=True)
-            labels, bounded = (column.name,), bounded and limits is not None
-        parts.append(part)
-        names += labels
-    return np.concatenate(parts, axis=1), tuple(names), (0.0, 1.0) if bounded else None
-
-
-def _read(path: Path) -> dict[str, Column]:
     text = _text(path)
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
     rows: list[list[str]] = []
     lines: list[int] = []
     try:
-        header = [cell.strip() for cell in next(reader, [])]
+        header = list(names) or [cell.strip() for cell in next(reader, [])]
         _check_header(header, path.name)
         for row in reader:
             if not "".join(row).strip() and len(row) < 2:
+                continue
+            if names and _is_heading(row, header):
                 continue
             if len(row) != len(header):
                 raise DataError(
@@ -96,6 +56,10 @@ def _read(path: Path) -> dict[str, Column]:
         name: Column(table=path.name, name=name, cells=list(column), lines=lines)
         for name, column in zip(header, cells, strict=True)
     }
+
+
+def _is_heading(row: list[str], header: list[str]) -> bool:
+    return row[0].startswith("|") or [cell.strip() for cell in row] == header
 
 
 def _text(path: Path) -> str:
@@ -120,9 +84,3 @@ def _check_header(header: list[str], name: str) -> None:
             raise DataError(f"{name}: column {i + 1} has no name in the first line")
         if header.index(cell) != i:
             raise DataError(f"{name}: two columns are called {cell!r}")
-
-
-def _known(names: list[Any], name: str, path: Path) -> str:
-    if name not in names:
-        raise DataError(f"{path.name}: has no column {name!r}{nearest(name, names)}")
-    return name

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..core.columns import TableColumn, column_named
 from ..core.errors import DataError
 
 
@@ -29,6 +30,7 @@ class Dataset:
     value_range : range that public preprocessing maps each input value to, or None
     groups : the partition column's value of each row, or None
     feature_names : of the columns of a table `[n, d]`; else empty
+    columns : the table's columns and which features each became, in order; else empty
     """
 
     name: str
@@ -38,6 +40,7 @@ class Dataset:
     value_range: tuple[float, float] | None = None
     groups: tuple[str, ...] | None = None
     feature_names: tuple[str, ...] = ()
+    columns: tuple[TableColumn, ...] = ()
 
     def __post_init__(self) -> None:
         check(self)
@@ -69,6 +72,14 @@ class Dataset:
             targets=self.targets[rows],
             groups=None if groups is None else tuple(groups[i] for i in index),
         )
+
+    def values_of(self, name: str) -> tuple[str, ...]:
+        """Return the category of each row in the column `name`; raise `DataError` for none."""
+        column = column_named(self.columns, name)
+        if not column.categories:
+            raise DataError(f"{self.name}: column {name!r} holds numbers, no categories")
+        places = self.inputs[:, column.features].argmax(1).tolist()
+        return tuple(column.categories[place] for place in places)
 
 
 _TARGET_BYTES = {True: "<i8", False: "<f4"}
@@ -111,6 +122,11 @@ def _check_shapes(dataset: Dataset) -> None:
     if dataset.feature_names and len(dataset.feature_names) != inputs.shape[1]:
         raise DataError(
             f"{name}: {len(dataset.feature_names)} feature names for {inputs.shape[1]} columns"
+        )
+    ends = [0, *(c.first + c.width for c in dataset.columns)]
+    if dataset.columns and [*(c.first for c in dataset.columns), inputs.shape[1]] != ends:
+        raise DataError(
+            f"{name}: its columns do not cover its {inputs.shape[1]} features, each once in order"
         )
 
 
