@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
 from typing import Any
@@ -19,6 +20,8 @@ from seepage.core.views import (
     BatchSize,
     JobFacts,
     ServerKnowledge,
+    Simulated,
+    Simulation,
     UpdateView,
 )
 
@@ -196,6 +199,33 @@ def known(
     """Return what all views of an observer have alike; `changes` are the job's."""
     told = {"observer": observer, "job": job(**changes), "loss": F.cross_entropy}
     return {**told, "facts": facts, "defenses": defenses}
+
+
+def jittered(model: nn.Module, seed: int) -> nn.Module:
+    """Return the model with a little noise on every parameter."""
+    noise = rng(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.01 * torch.randn(parameter.shape, generator=noise)
+    return model
+
+
+def simulation(width: int, records: int = 12) -> Simulation:
+    """A way to train an MLP of the job on parts of a pool, as if it were a federation."""
+
+    def train(
+        pool: AuxiliaryData, parts: Sequence[Tensor], rounds: Sequence[int], seed: int
+    ) -> list[Simulated]:
+        """Fit a model to each part; its last state stands for those before all rounds."""
+        found: list[Simulated] = []
+        for k, part in enumerate(parts):
+            start = jittered(mlp(width), seed + k)
+            model = fitted(start, pool.inputs[part], pool.targets[part], 3)
+            state = {n: v.detach().clone() for n, v in model.state_dict().items()}
+            found.append(Simulated(model.eval(), (state,) * len(rounds)))
+        return found
+
+    return Simulation(records=records, train=train)
 
 
 def update_view(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from attack_views import auxiliary, digits, draw, known, mlp, noisy, rng, update_of
+from attack_views import auxiliary, digits, draw, known, mlp, noisy, rng, simulation, update_of
 from torch import Tensor
 
 from seepage.attacks.api import attack_view
@@ -48,6 +48,8 @@ QUICK = {
     "sme": {"steps": 5},
     "unrolled-fedavg": {"steps": 3, "trial": 2, "swaps": 1},
     "learning-to-invert": {"examples": 64, "components": 16},
+    "lira": {"shadows": 8},
+    "rmia": {"shadows": 4},
 }
 SUMMED = next(card for card in DEFENSES if card.name == "secure-aggregation")
 EACH = pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
@@ -60,7 +62,7 @@ def a_view(kind: str, card: AttackCard | None = None, **changes: Any) -> View:
     Where `card` is that of an active attack, its server has made its move.
     """
     model = mlp(32)
-    facts = BatchSize(2), Candidates(X[:24], Y[:24]), auxiliary()
+    facts = BatchSize(2), Candidates(X[:24], Y[:24]), auxiliary(), simulation(32)
     defenses = (SUMMED,) if kind == "aggregate" else ()
     common = {**known(*facts, defenses=defenses, clients=4, cohort=4), **changes}
     sent: dict[int, Any] = {}

@@ -15,6 +15,7 @@ from ..fl import views as cut
 from ..fl.candidates import candidates
 from ..fl.transcript import Transcript
 from .federations import Federations
+from .simulating import with_simulation
 
 ROUNDS_TOGETHER = 4
 """Consecutive rounds of one client that an attack on histories of batches gets at once."""
@@ -74,7 +75,10 @@ def membership_views(
         raise NotApplicableError(f"a view of kind {kind!r} asks of no candidates")
     real = builders[kind](transcript, observer, *asked.pooled)
     other = builders[kind](federations.transcript(f"null-{variant}"), observer, *asked.pooled)
-    return _zip(real, other)
+    return [
+        (with_simulation(view, transcript), with_simulation(null, transcript), truth)
+        for view, null, truth in _zip(real, other)
+    ]
 
 
 def _zip(

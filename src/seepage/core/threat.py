@@ -51,7 +51,11 @@ class ObserverCard:
     audited: bool = True
 
 
-_AUDITOR = {Capability.HOLDS_CANDIDATES, Capability.HOLDS_AUXILIARY_DATA}
+_AUDITOR = {
+    Capability.HOLDS_CANDIDATES,
+    Capability.HOLDS_AUXILIARY_DATA,
+    Capability.CAN_SIMULATE,
+}
 _ON_THE_WIRE = _AUDITOR | {
     Capability.SEES_CLIENT_UPDATES,
     Capability.SEES_AGGREGATES,

@@ -7,7 +7,7 @@ fact objects in `facts`; `defenses` holds the public cards of the defenses in fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -69,8 +69,33 @@ class AuxiliaryData:
     targets: Tensor
 
 
-Fact = BatchSize | Labels | Candidates | AuxiliaryData
-F = TypeVar("F", BatchSize, Labels, Candidates, AuxiliaryData)
+@dataclass(frozen=True, slots=True, eq=False)
+class Simulated:
+    """A federation that the observer trained.
+
+    `model` is the final one, in evaluation mode; `states` the global ones before the rounds
+    that were asked for.
+    """
+
+    model: nn.Module
+    states: tuple[Update, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Simulation:
+    """A way to train federations as the job's was, its defenses included.
+
+    `records` is how many the job trains on. `train(pool, parts, rounds, seed)` deals the
+    records of `pool` that each of `parts` indexes (int64 `[n]`) out to the clients of a
+    federation, trains it, and keeps the states before `rounds`.
+    """
+
+    records: int
+    train: Callable[[AuxiliaryData, Sequence[Tensor], Sequence[int], int], Sequence[Simulated]]
+
+
+Fact = BatchSize | Labels | Candidates | AuxiliaryData | Simulation
+F = TypeVar("F", BatchSize, Labels, Candidates, AuxiliaryData, Simulation)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -3,6 +3,13 @@
 from ...core.cards import AttackCard, Parameter
 from ...core.threat import Capability, Observer
 
+_SHADOWS = Parameter(name="shadows", default=16, summary="federations to train, 4 or more")
+_ONLINE = Parameter(
+    name="online",
+    default=True,
+    summary="whether half of the shadow federations train on a candidate; else none does",
+)
+
 MEMBERSHIP = (
     AttackCard(
         name="final-loss",
@@ -88,5 +95,57 @@ MEMBERSHIP = (
         claims="membership",
         cost="moderate",
         adaptive_against=("dp-sgd", "per-coordinate-dp", "bayesian-noise", "local-dp"),
+    ),
+    AttackCard(
+        name="lira",
+        summary="Membership from a record's confidence, held against federations trained with "
+        "and without it.",
+        implementation="seepage.attacks.membership.lira:LiRA",
+        reference="Carlini et al. 2022, arXiv 2112.03570",
+        year=2022,
+        parameters=(
+            _SHADOWS,
+            _ONLINE,
+            Parameter(
+                name="variance",
+                default="auto",
+                summary="own (each record's), pooled (one for all) or auto: own from 64 shadows on",
+            ),
+        ),
+        observers=(Observer.PEER_CLIENT, Observer.MODEL_HOLDER, Observer.MODEL_USER),
+        needs=(Capability.HOLDS_CANDIDATES, Capability.CAN_SIMULATE),
+        views=("global-models", "model", "outputs"),
+        claims="membership",
+        cost="dear",
+    ),
+    AttackCard(
+        name="rmia",
+        summary="Membership from how many other records a record beats in likelihood, held "
+        "against shadow federations.",
+        implementation="seepage.attacks.membership.rmia:RMIA",
+        reference="Zarifzadeh, Liu & Shokri 2024, arXiv 2312.03262",
+        year=2024,
+        parameters=(
+            _SHADOWS,
+            _ONLINE,
+            Parameter(
+                name="gamma", default=2.0, summary="how much likelier a record has to be, >= 1"
+            ),
+            Parameter(
+                name="a",
+                default=0.3,
+                summary="offline: how far probabilities without a record stand for those with "
+                "it, 0 to 1",
+            ),
+        ),
+        observers=(Observer.PEER_CLIENT, Observer.MODEL_HOLDER),
+        needs=(
+            Capability.HOLDS_CANDIDATES,
+            Capability.HOLDS_AUXILIARY_DATA,
+            Capability.CAN_SIMULATE,
+        ),
+        views=("model",),
+        claims="membership",
+        cost="dear",
     ),
 )
