@@ -16,17 +16,24 @@ if TYPE_CHECKING:
     from .deployment import Deployment
     from .ledger import BudgetExceeded, Ledger
     from .ledger_statement import read_ledger
+    from .lower_bounds.api import epsilon_lower_bound
+    from .lower_bounds.bound import LowerBound
+    from .lower_bounds.gdp_estimate import GDPEstimate, gdp_estimate
     from .record import compose_records
     from .vantage import calibrated
 
 _HOMES = {
     "BudgetExceeded": "ledger",
     "Deployment": "deployment",
+    "GDPEstimate": "lower_bounds.gdp_estimate",
     "Ledger": "ledger",
+    "LowerBound": "lower_bounds.bound",
     "calibrated": "vantage",
     "compose_records": "record",
     "epsilon": "api",
+    "epsilon_lower_bound": "lower_bounds.api",
     "epsilon_record": "api",
+    "gdp_estimate": "lower_bounds.gdp_estimate",
     "read_ledger": "ledger_statement",
     "rero_bound": "bounds",
 }
@@ -34,11 +41,15 @@ _HOMES = {
 __all__ = [
     "BudgetExceeded",
     "Deployment",
+    "GDPEstimate",
     "Ledger",
+    "LowerBound",
     "calibrated",
     "compose_records",
     "epsilon",
+    "epsilon_lower_bound",
     "epsilon_record",
+    "gdp_estimate",
     "read_ledger",
     "rero_bound",
 ]
