@@ -201,6 +201,11 @@ def _check(task: Task, defenses: Sequence[Defense]) -> None:
     shown = torch.stack([torch.tensor(0), targets.argmax()])  # the greatest label must fit
     check_fit(model, task.loss, inputs[shown], targets[shown])
     for defense in defenses:
+        if type(defense).admit is not Defense.admit:
+            raise UsageError(
+                f"{defense.card.name}: an audit trains the job many times, and would spend the "
+                "clients' real budgets; leave it out: the records say what a job costs"
+            )
         defense.check(model, task.training)
 
 

@@ -47,6 +47,24 @@ class Receipt:
     round: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Participation:
+    """A client that is asked to take part in a round, before it trains.
+
+    Fields
+    ------
+    client : its name
+    round : from 0
+    exposure : how often and how finely the whole job touches this client's own records
+    defenses : all that are in force, in order
+    """
+
+    client: str
+    round: int
+    exposure: Exposure
+    defenses: tuple[Defense, ...]
+
+
 class Defense:
     """Base of every defense: each hook does nothing unless a defense overrides it.
 
@@ -67,6 +85,13 @@ class Defense:
 
     def check(self, model: nn.Module, training: Training) -> None:
         """Raise `RefusedError` where this defense can't protect such a model or job."""
+
+    def admit(self, participation: Participation) -> bool:
+        """Return whether a client may take part in a round; else it sits out, and sends nothing.
+
+        Asked once, before the client trains; what it costs to say yes is spent.
+        """
+        return True
 
     def protect_records(self, records: Records, rng: torch.Generator) -> Records:
         """Return what a client trains on in place of its records, once for the whole job.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .cards import CARDS
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from .dp.central_dp import CentralDP
     from .dp.distributed_dp import DistributedDP
     from .dp.local_dp import LocalDP
+    from .dp.privacy_budget import PrivacyBudget
     from .dp.randomized_response import RandomizedResponse
     from .dp.records.bayesian_noise import BayesianNoise
     from .dp.records.dp_ftrl import DPFTRL
@@ -28,6 +30,7 @@ __all__ = [
     "LocalDP",
     "ModelCommitment",
     "PerCoordinateDP",
+    "PrivacyBudget",
     "RandomizedResponse",
     "SecureAggregation",
     "TopK",
@@ -37,6 +40,8 @@ _BY_CLASS = {card.implementation.partition(":")[2]: card for card in CARDS}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "PrivacyBudget":  # has no card to build it from: a plan can't hold its ledger
+        return import_module(".dp.privacy_budget", __package__).PrivacyBudget
     if name not in _BY_CLASS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return _BY_CLASS[name].load()

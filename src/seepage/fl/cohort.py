@@ -64,6 +64,8 @@ class LocalTraining:
         self, number: int, cohort: Sequence[int], state: Update, rngs: Mapping[int, torch.Generator]
     ) -> Iterator[LocalResult]:
         """Train the cohort from `state` in round `number`; raise `UsageError` on divergence."""
+        if not cohort:
+            return
         steps = range(self._task.training.local_steps)
         draws = {c: [self._draws[c].draw() for _ in steps] for c in cohort}
         if self._batched and self._batch_it(draws):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from ..core.errors import UsageError
 from ..core.seeds import torch_rng
 from .aggregation import Aggregation
-from .batches import cohort_of
 from .cohort import LocalTraining
+from .participation import Cohorts
 from .records import trained_on
 from .state import detached, load_state, shared_state
 from .transcript import RoundRecord, Transcript
@@ -47,9 +47,8 @@ def train(
     batched : force batched local training on or off where it is possible (None: where
         it is faster); the numbers are the same up to rounding
 
-    Raises `RefusedError` where a defense can't protect the job, `ModelError` or
-    `DataError` where model and data don't fit, and `UsageError` where training diverges
-    or a round to record is outside the job.
+    Raises `RefusedError` where a defense can't protect the job, `ModelError` or `DataError` where
+    model and data don't fit, `UsageError` where training diverges or a round is outside the job.
     """
     started = time.perf_counter()
     rounds = task.training.rounds
@@ -60,13 +59,15 @@ def train(
         defense.check(deepcopy(model), task.training)
     seen = trained_on(task, defenses, seed=seed, replica=replica)
     clients = LocalTraining(seen, model, defenses, seed=seed, replica=replica, batched=batched)
+    cohorts = Cohorts(task, model, defenses, seed=seed, replica=replica)
     aggregation = Aggregation(defenses, task.training.lr)
     state: Update = shared_state(model)
     records: dict[int, RoundRecord] = {}
     for number in range(rounds):
-        done = _round(task, number, state, clients, aggregation, (seed, replica), number in record)
+        cohort, keep = cohorts.of(number), number in record
+        done = _round(task, number, state, cohort, clients, aggregation, (seed, replica), keep)
         state = aggregation.apply(number, state, done.aggregate)
-        if number in record:
+        if keep:
             records[number] = done
         if on_round:
             on_round(number)
@@ -80,9 +81,10 @@ def train(
         rounds=records,
         states={number: record.state for number, record in records.items()},
         model=model.eval(),
-        bytes_up=rounds * task.cohort * _upload(defenses, plain),
-        bytes_down=rounds * task.cohort * plain,
+        bytes_up=cohorts.took_part * _upload(defenses, plain),
+        bytes_down=cohorts.took_part * plain,
         seconds=time.perf_counter() - started,
+        sat_out=cohorts.sat_out,
     )
 
 
@@ -90,6 +92,7 @@ def _round(
     task: Task,
     number: int,
     state: Update,
+    cohort: Sequence[int],
     clients: LocalTraining,
     aggregation: Aggregation,
     run: tuple[int, int],
@@ -97,23 +100,26 @@ def _round(
 ) -> RoundRecord:
     """Run one round; unless it is to be kept, the record holds the aggregate only.
 
+    A round that nobody takes part in releases nothing.
+
     What is kept is copied: a defense may hand on tensors whose memory or autograd graph
     still holds what it was to protect.
     """
     seed, replica = run
-    rng = torch_rng(seed, "cohort", replica, number)
-    cohort = cohort_of(len(task.clients), task.cohort, rng)
     rngs = {c: torch_rng(seed, "defense", replica, number, c) for c in cohort}
     carried = clients.carried() if keep else {}
     released: dict[int, Update] = {}
     batches: dict[int, Records] = {}
+    aggregate: Update = {}
     for result in clients.run(number, cohort, state, rngs):
         client = result.client
         sent = aggregation.receive(number, client, result.update, rngs[client])
         if keep:
             released[client] = detached(sent)
             batches[client] = task.clients[client].train.take(result.used)
-    aggregate = aggregation.close(number, torch_rng(seed, "defense", replica, number, "aggregate"))
+    if cohort:
+        rng = torch_rng(seed, "defense", replica, number, "aggregate")
+        aggregate = aggregation.close(number, rng)
     return RoundRecord(
         round=number,
         state=state,

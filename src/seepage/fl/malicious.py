@@ -18,6 +18,7 @@ from ..core.views import ServerKnowledge
 from .aggregation import Aggregation
 from .batches import Epochs, Poisson, distinct, expected_batch
 from .client import ClientTrainer
+from .participation import admitted
 from .probe import traits
 from .records import trained_on
 from .state import detached, finite, shared_state
@@ -46,8 +47,8 @@ def malicious_round(
 
     Clients draw new batches and train as the job says on whatever model they get. Where
     their defenses refuse a sum, the record says so in `aborted`. Raises `UsageError` where
-    the move names clients that the job has not, `ModelError` where a sent model does not
-    take the job's records.
+    the move names clients that the job has not, `RefusedError` where the defenses let none of
+    them take part, `ModelError` where a sent model does not take the job's records.
     """
     (honest,) = recorded(transcript, [number])
     cohort = tuple(sorted(honest.batches))
@@ -61,6 +62,9 @@ def malicious_round(
     cohort = cohort if move.cohort is None else move.cohort
     if strangers := (set(cohort) | set(move.models)) - set(range(len(transcript.task.clients))):
         raise UsageError(f"the server's move names client {min(strangers)}: the job has none such")
+    cohort = admitted(transcript.task, transcript.model, transcript.defenses, cohort, number)
+    if not cohort:
+        raise RefusedError(f"round {number}: the defenses let no client of the move take part")
     record = _Round(transcript, number).run(honest, cohort, move)
     return replace(transcript, rounds={number: record}, states={number: honest.state})
 

@@ -57,6 +57,7 @@ class Transcript:
     model : the final model, in evaluation mode
     bytes_up, bytes_down : bytes sent by, and to, all clients over all rounds
     seconds : wall time of the training
+    sat_out : by round, the clients that were drawn and that a defense did not let take part
     """
 
     task: Task
@@ -69,3 +70,4 @@ class Transcript:
     bytes_up: int
     bytes_down: int
     seconds: float
+    sat_out: Mapping[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])

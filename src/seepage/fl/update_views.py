@@ -53,7 +53,7 @@ def aggregate_views(
 
     The truth is the union of the cohort's batches. Empty where the observer does not see
     aggregates, or sees the single updates, which tell more. A round that the clients'
-    defenses aborted has an empty aggregate.
+    defenses aborted has an empty aggregate; one that nobody took part in has no View.
     """
     needed = (Capability.SEES_AGGREGATES, Capability.SEES_GLOBAL_MODELS)
     if not sees(transcript, observer, *needed):
@@ -62,6 +62,8 @@ def aggregate_views(
         return []
     pairs: list[tuple[AggregateView, BatchTruth]] = []
     for record in recorded(transcript, rounds):
+        if not record.batches:
+            continue
         view = AggregateView(
             **common(transcript, observer, clients=list(record.batches)),
             round=record.round,
