@@ -143,7 +143,7 @@ class Attempts:
         return self._claims(attack, transcript, views, rngs)
 
     def _rounds(self, cell: Cell, variant: str) -> range:
-        rounds = 1 if variant == "planted-batch" else self.job.task.training.rounds
+        rounds = 1 if variant == "planted-batch" else self.federations.rounds(variant)
         width = min(self.federations.width, rounds)
         return window(cell.moment, rounds, width)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import torch
 
-from ..core.task import ClientData, Task
+from ..core.task import Task
 from ..fl.engine import train
 from ..fl.transcript import Transcript
 from ..fl.utility import utility
@@ -46,6 +46,7 @@ class Federations:
         self.job, self.seed, self.width = job, seed, width
         self.on_round = on_round
         self._trained: dict[tuple[str, int], Transcript] = {}
+        self._rounds: dict[bool, int] = {}
 
     def transcript(self, variant: str, replica: int = 0) -> Transcript:
         """Return a variant's transcript; replicas differ in every random draw."""
@@ -64,9 +65,10 @@ class Federations:
         if variant.startswith("null-"):
             task = null_task(overfit_task(task) if "planted" in variant else task)
         if variant == "planted-batch":
-            task = replace(
-                task, training=replace(task.training, batch_size=1, local_steps=1, rounds=1)
-            )
+            training = replace(task.training.stopped(1), batch_size=1, local_steps=1)
+            task = replace(task, training=training)
+        if task.training.patience:
+            task = replace(task, training=task.training.stopped(self.rounds(variant)))
         return train(
             task,
             defenses=self.job.defenses if defended else (),
@@ -75,6 +77,22 @@ class Federations:
             record=self.recorded(task, replica),
             on_round=self.on_round,
         )
+
+    def rounds(self, variant: str) -> int:
+        """Return how many rounds the job, its twin or their null jobs train.
+
+        Where training may stop early, the job and the twin each decide it in a run of their
+        own that keeps nothing, so that replicas, null jobs and the rounds to record agree.
+        """
+        training = self.job.task.training
+        if not training.patience:
+            return training.rounds
+        defended = bool(self.job.defenses) and "undefended" not in variant
+        if defended not in self._rounds:
+            defenses = self.job.defenses if defended else ()
+            first = train(self.job.task, defenses=defenses, seed=self.seed)
+            self._rounds[defended] = first.task.training.rounds
+        return self._rounds[defended]
 
     def recorded(self, task: Task, replica: int) -> frozenset[int]:
         """Return the rounds of which everything is kept."""
@@ -110,7 +128,7 @@ def null_task(task: Task) -> Task:
     """
     parts = torch.arange(len(task.auxiliary)).tensor_split(len(task.clients))
     clients = tuple(
-        ClientData(name=c.name, train=task.auxiliary.take(part), holdout=c.holdout)
+        replace(c, train=task.auxiliary.take(part))
         for c, part in zip(task.clients, parts, strict=True)
     )
     return replace(task, clients=clients)
@@ -119,12 +137,8 @@ def null_task(task: Task) -> Task:
 def overfit_task(task: Task) -> Task:
     """Return the job with so few records a client that they are learned by heart."""
     clients = tuple(
-        ClientData(
-            name=c.name,
-            train=c.train.take(torch.arange(min(OVERFIT_RECORDS, len(c.train)))),
-            holdout=c.holdout,
-        )
+        replace(c, train=c.train.take(torch.arange(min(OVERFIT_RECORDS, len(c.train)))))
         for c in task.clients[:OVERFIT_CLIENTS]
     )
-    training = replace(task.training, batch_size=0, local_steps=5, cohort=0)
+    training = replace(task.training, batch_size=0, local_steps=5, cohort=0, patience=0)
     return replace(task, clients=clients, training=training)

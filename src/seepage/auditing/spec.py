@@ -16,7 +16,7 @@ from torch import nn
 from ..core.attack import Attack
 from ..core.defense import Defense
 from ..core.errors import DataError, PlanError, UsageError
-from ..core.plan import Component, DataPlan, Gate, Plan, TaskPlan, check_observers
+from ..core.plan import Component, Gate, Plan, TaskPlan, check_observers
 from ..core.registry import card, cards
 from ..core.seeds import numpy_rng, torch_rng
 from ..core.task import ClientData, Records, Task
@@ -97,7 +97,7 @@ def from_model(
         raise UsageError("data must be a pair (inputs, targets)")
     dataset = from_arrays(*data)
     job = plan.tasks[0]
-    parts, auxiliary = _dealt(dataset, job.data, numpy_rng(plan.seed, "split"))
+    parts, auxiliary = _dealt(dataset, job, numpy_rng(plan.seed, "split"))
     task = Task(
         name=job.name,
         build=lambda _: copy.deepcopy(model),
@@ -152,7 +152,7 @@ def as_gate(gate: Gate | float | None) -> Gate:
 
 def _task(plan: TaskPlan, seed: int, base: Path | None) -> tuple[Task, str]:
     dataset = load(plan.data, base=base, rng=numpy_rng(seed, "data", plan.name))
-    clients, auxiliary = _dealt(dataset, plan.data, numpy_rng(seed, "split", plan.name))
+    clients, auxiliary = _dealt(dataset, plan, numpy_rng(seed, "split", plan.name))
     shape = tuple(dataset.inputs.shape[1:])
     task = Task(
         name=plan.name,
@@ -169,19 +169,29 @@ def _task(plan: TaskPlan, seed: int, base: Path | None) -> tuple[Task, str]:
         training=plan.training,
         classes=dataset.classes,
         value_range=dataset.value_range,
+        columns=dataset.columns,
     )
     return task, dataset.fingerprint
 
 
 def _dealt(
-    dataset: Dataset, plan: DataPlan, rng: np.random.Generator
+    dataset: Dataset, plan: TaskPlan, rng: np.random.Generator
 ) -> tuple[tuple[ClientData, ...], Records]:
     """Deal out the records; auxiliary ones that equal a client's are left out (rule 8)."""
-    clients, auxiliary = split(dataset, plan, rng)
+    validation = plan.training.validation if plan.training.patience else 0.0
+    clients, auxiliary = split(
+        dataset,
+        plan.data,
+        rng,
+        holdout=plan.data.holdout,
+        auxiliary=plan.data.auxiliary,
+        validation=validation,
+    )
     held = {
         row.tobytes()
         for client in clients
-        for part in (client.train, client.holdout)
+        for part in (client.train, client.holdout, client.validation)
+        if part is not None
         for row in part.inputs.numpy()
     }
     new = [i for i, row in enumerate(auxiliary.inputs.numpy()) if row.tobytes() not in held]

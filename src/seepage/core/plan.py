@@ -48,6 +48,9 @@ class DataPlan:
     alpha : concentration of the Dirichlet skew; smaller is more skewed
     column : table column (or npz key) whose values are the clients
     limit : use at most so many rows, drawn by the seed (0: all)
+    train_limit : train each client on at most so many records (0: all); the rest is unused
+    holdout : share of each client's records that it never trains on (non-members, test set)
+    auxiliary : share of all records that no client holds (the attacker's)
     """
 
     source: str = "digits"
@@ -59,6 +62,9 @@ class DataPlan:
     column: str = ""
     clients: int = 8
     limit: int = 0
+    train_limit: int = 0
+    holdout: float = 0.25
+    auxiliary: float = 0.25
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

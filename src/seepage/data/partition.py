@@ -25,20 +25,26 @@ def split(
     *,
     holdout: float = 0.25,
     auxiliary: float = 0.25,
+    validation: float = 0.0,
 ) -> tuple[tuple[ClientData, ...], Records]:
     """Return the clients and the auxiliary records; no row is in two parts.
 
     The share `auxiliary` in [0, 1) of all rows is set aside first, so that it is of the
     same population. The rest goes to `plan.clients` clients of equal size (`iid`, or
     `dirichlet` for label skew), or to one client a group (`column`). Each client then
-    holds out its share `holdout` in (0, 1), at least one record, and trains on at least
-    one. With `column` the auxiliary rows are drawn group by group and leave each client
+    holds out its share `holdout` in (0, 1), at least one record, sets the share
+    `validation` in [0, 1) aside, and trains on at least one, at most `plan.train_limit`. With `column` the auxiliary rows are drawn group by group and leave each client
     two, so that a small client never vanishes by chance. `Records.rows` index `dataset`.
 
     Raises `DataError` where rows are too few, or the partition does not fit the data.
     """
     if not (0 < holdout < 1 and 0 <= auxiliary < 1):
         raise DataError(f"holdout {holdout} must lie in (0, 1) and auxiliary {auxiliary} in [0, 1)")
+    if plan.train_limit < 0 or not 0 <= validation < 1 - holdout:
+        raise DataError(
+            f"data.train_limit is {plan.train_limit} and training.validation {validation}; use 0 "
+            f"(all) or more, and a share below {1 - holdout:g}, what is not held out"
+        )
     if plan.partition not in PARTITIONS:
         near = nearest(plan.partition, PARTITIONS)
         raise DataError(f"no partition is called {plan.partition!r}{near}")
@@ -46,7 +52,10 @@ def split(
         parts, aside = _by_group(dataset, auxiliary, rng)
     else:
         parts, aside = _by_count(dataset, plan, auxiliary, rng)
-    clients = tuple(_client(dataset, name, rows, holdout, rng) for name, rows in parts.items())
+    clients = tuple(
+        _client(dataset, name, rng.permutation(rows), plan, (holdout, validation))
+        for name, rows in parts.items()
+    )
     return clients, _records(dataset, aside)
 
 
@@ -107,12 +116,17 @@ def _by_group(
 
 
 def _client(
-    dataset: Dataset, name: str, rows: Rows, holdout: float, rng: np.random.Generator
+    dataset: Dataset, name: str, rows: Rows, plan: DataPlan, shares: tuple[float, float]
 ) -> ClientData:
-    rows = rng.permutation(rows)
-    count = min(max(round(holdout * len(rows)), 1), len(rows) - 1)
+    holdout, validation = shares
+    held = min(max(round(holdout * len(rows)), 1), len(rows) - 1)
+    aside = min(max(round(validation * len(rows)), 1), len(rows) - held - 1) if validation else 0
+    train = rows[held + aside :]
     return ClientData(
-        name=name, train=_records(dataset, rows[count:]), holdout=_records(dataset, rows[:count])
+        name=name,
+        train=_records(dataset, train[: plan.train_limit or len(train)]),
+        holdout=_records(dataset, rows[:held]),
+        validation=_records(dataset, rows[held : held + aside]) if validation else None,
     )
 
 

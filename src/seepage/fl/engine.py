@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING
 from ..core.errors import UsageError
 from ..core.seeds import torch_rng
 from .aggregation import Aggregation
+from .batches import cohort_of
 from .cohort import LocalTraining
-from .participation import Cohorts
+from .early_stopping import EarlyStopping
 from .records import trained_on
 from .state import detached, load_state, shared_state
 from .transcript import RoundRecord, Transcript
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
     from ..core.defense import Defense
     from ..core.task import Records, Task
     from ..core.views import Update
@@ -47,52 +51,61 @@ def train(
     batched : force batched local training on or off where it is possible (None: where
         it is faster); the numbers are the same up to rounding
 
+    With patience it may stop early: the transcript's task says after how many rounds.
+
     Raises `RefusedError` where a defense can't protect the job, `ModelError` or `DataError` where
     model and data don't fit, `UsageError` where training diverges or a round is outside the job.
     """
     started = time.perf_counter()
-    rounds = task.training.rounds
-    if outside := sorted(r for r in set(record) if not 0 <= r < rounds):
-        raise UsageError(f"can't record round {outside[0]}: rounds are 0 to {rounds - 1}")
-    model = task.build(torch_rng(seed, "model", replica))
-    for defense in defenses:
-        defense.check(deepcopy(model), task.training)
+    model = _fresh(task, defenses, record, torch_rng(seed, "model", replica))
     seen = trained_on(task, defenses, seed=seed, replica=replica)
     clients = LocalTraining(seen, model, defenses, seed=seed, replica=replica, batched=batched)
-    cohorts = Cohorts(task, model, defenses, seed=seed, replica=replica)
     aggregation = Aggregation(defenses, task.training.lr)
     state: Update = shared_state(model)
     records: dict[int, RoundRecord] = {}
-    for number in range(rounds):
-        cohort, keep = cohorts.of(number), number in record
-        done = _round(task, number, state, cohort, clients, aggregation, (seed, replica), keep)
+    stopping = EarlyStopping(task, model)
+    for number in range(task.training.rounds):
+        done = _round(task, number, state, clients, aggregation, (seed, replica), number in record)
         state = aggregation.apply(number, state, done.aggregate)
-        if keep:
+        if number in record:
             records[number] = done
         if on_round:
             on_round(number)
+        if stopping.done(state):
+            break
     load_state(model, state)
     plain = 4 * sum(value.numel() for value in state.values())
     return Transcript(
-        task=task,
+        task=stopping.task,
         defenses=tuple(defenses),
         seed=seed,
         replica=replica,
         rounds=records,
         states={number: record.state for number, record in records.items()},
         model=model.eval(),
-        bytes_up=cohorts.took_part * _upload(defenses, plain),
-        bytes_down=cohorts.took_part * plain,
+        bytes_up=stopping.rounds * task.cohort * _upload(defenses, plain),
+        bytes_down=stopping.rounds * task.cohort * plain,
         seconds=time.perf_counter() - started,
-        sat_out=cohorts.sat_out,
     )
+
+
+def _fresh(
+    task: Task, defenses: Sequence[Defense], record: Collection[int], rng: torch.Generator
+) -> nn.Module:
+    """Return the model that training starts from, where nothing speaks against the job."""
+    rounds = task.training.rounds
+    if outside := sorted(r for r in set(record) if not 0 <= r < rounds):
+        raise UsageError(f"can't record round {outside[0]}: rounds are 0 to {rounds - 1}")
+    model = task.build(rng)
+    for defense in defenses:
+        defense.check(deepcopy(model), task.training)
+    return model
 
 
 def _round(
     task: Task,
     number: int,
     state: Update,
-    cohort: Sequence[int],
     clients: LocalTraining,
     aggregation: Aggregation,
     run: tuple[int, int],
@@ -100,26 +113,23 @@ def _round(
 ) -> RoundRecord:
     """Run one round; unless it is to be kept, the record holds the aggregate only.
 
-    A round that nobody takes part in releases nothing.
-
     What is kept is copied: a defense may hand on tensors whose memory or autograd graph
     still holds what it was to protect.
     """
     seed, replica = run
+    rng = torch_rng(seed, "cohort", replica, number)
+    cohort = cohort_of(len(task.clients), task.cohort, rng)
     rngs = {c: torch_rng(seed, "defense", replica, number, c) for c in cohort}
     carried = clients.carried() if keep else {}
     released: dict[int, Update] = {}
     batches: dict[int, Records] = {}
-    aggregate: Update = {}
     for result in clients.run(number, cohort, state, rngs):
         client = result.client
         sent = aggregation.receive(number, client, result.update, rngs[client])
         if keep:
             released[client] = detached(sent)
             batches[client] = task.clients[client].train.take(result.used)
-    if cohort:
-        rng = torch_rng(seed, "defense", replica, number, "aggregate")
-        aggregate = aggregation.close(number, rng)
+    aggregate = aggregation.close(number, torch_rng(seed, "defense", replica, number, "aggregate"))
     return RoundRecord(
         round=number,
         state=state,
