@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from ..core.errors import UsageError
 from ..core.seeds import torch_rng
 from .aggregation import Aggregation
-from .batches import cohort_of
 from .cohort import LocalTraining
 from .early_stopping import EarlyStopping
+from .participation import Cohorts
 from .records import trained_on
 from .state import detached, load_state, shared_state
 from .transcript import RoundRecord, Transcript
@@ -60,14 +60,16 @@ def train(
     model = _fresh(task, defenses, record, torch_rng(seed, "model", replica))
     seen = trained_on(task, defenses, seed=seed, replica=replica)
     clients = LocalTraining(seen, model, defenses, seed=seed, replica=replica, batched=batched)
+    cohorts = Cohorts(task, model, defenses, seed=seed, replica=replica)
     aggregation = Aggregation(defenses, task.training.lr)
     state: Update = shared_state(model)
     records: dict[int, RoundRecord] = {}
     stopping = EarlyStopping(task, model)
     for number in range(task.training.rounds):
-        done = _round(task, number, state, clients, aggregation, (seed, replica), number in record)
+        cohort, keep = cohorts.of(number), number in record
+        done = _round(task, number, state, cohort, clients, aggregation, (seed, replica), keep)
         state = aggregation.apply(number, state, done.aggregate)
-        if number in record:
+        if keep:
             records[number] = done
         if on_round:
             on_round(number)
@@ -83,9 +85,10 @@ def train(
         rounds=records,
         states={number: record.state for number, record in records.items()},
         model=model.eval(),
-        bytes_up=stopping.rounds * task.cohort * _upload(defenses, plain),
-        bytes_down=stopping.rounds * task.cohort * plain,
+        bytes_up=cohorts.took_part * _upload(defenses, plain),
+        bytes_down=cohorts.took_part * plain,
         seconds=time.perf_counter() - started,
+        sat_out=cohorts.sat_out,
     )
 
 
@@ -106,6 +109,7 @@ def _round(
     task: Task,
     number: int,
     state: Update,
+    cohort: Sequence[int],
     clients: LocalTraining,
     aggregation: Aggregation,
     run: tuple[int, int],
@@ -113,23 +117,26 @@ def _round(
 ) -> RoundRecord:
     """Run one round; unless it is to be kept, the record holds the aggregate only.
 
+    A round that nobody takes part in releases nothing.
+
     What is kept is copied: a defense may hand on tensors whose memory or autograd graph
     still holds what it was to protect.
     """
     seed, replica = run
-    rng = torch_rng(seed, "cohort", replica, number)
-    cohort = cohort_of(len(task.clients), task.cohort, rng)
     rngs = {c: torch_rng(seed, "defense", replica, number, c) for c in cohort}
     carried = clients.carried() if keep else {}
     released: dict[int, Update] = {}
     batches: dict[int, Records] = {}
+    aggregate: Update = {}
     for result in clients.run(number, cohort, state, rngs):
         client = result.client
         sent = aggregation.receive(number, client, result.update, rngs[client])
         if keep:
             released[client] = detached(sent)
             batches[client] = task.clients[client].train.take(result.used)
-    aggregate = aggregation.close(number, torch_rng(seed, "defense", replica, number, "aggregate"))
+    if cohort:
+        rng = torch_rng(seed, "defense", replica, number, "aggregate")
+        aggregate = aggregation.close(number, rng)
     return RoundRecord(
         round=number,
         state=state,
