@@ -9,6 +9,7 @@ import seepage.defenses
 from seepage.core.cards import DefenseCard
 from seepage.core.defense import Defense
 from seepage.core.errors import PlanError, UsageError
+from seepage.core.privacy import Exposure
 from seepage.core.threat import Capability
 from seepage.defenses import api
 from seepage.defenses.cards import CARDS
@@ -72,6 +73,25 @@ def test_adaptive_attacks_and_what_is_hidden() -> None:
 def test_every_card_says_in_plain_words_what_it_protects_from_whom_and_what_not() -> None:
     for card in CARDS:
         assert min(map(len, (card.protects, card.against, card.leaves_open))) > 20, card.name
+
+
+def test_every_record_says_how_exact_its_noise_is_and_against_whom_it_holds() -> None:
+    exposure = Exposure(rounds=12, local_steps=1, batch_size=5, examples=50, clients=8, cohort=8)
+    records = {
+        card.name: card.load()().privacy(exposure) for card in CARDS if card.guarantee == "formal"
+    }
+    for name, found in records.items():
+        kind = (
+            "exact integers" if name in {"distributed-dp", "randomized-response"} else "floating-"
+        )
+        assert all(kind in record.mechanism for record in found), name
+    # A server that breaks the protocol asks for more rounds than a record of this job counts;
+    # records that were randomized once, before the job, are all that it can't wear down.
+    against = {name: {record.observer for record in found} for name, found in records.items()}
+    assert against.pop("randomized-response") == {"malicious-server"}
+    assert against.pop("central-dp") == {"peer-client", "honest-server"}
+    assert set(map(frozenset, against.values())) == {frozenset({"honest-server"})}
+    assert len(against) == 6
 
 
 def test_defenses_are_found_by_name() -> None:

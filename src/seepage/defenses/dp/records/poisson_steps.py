@@ -26,7 +26,7 @@ class PoissonStepsDefense(RecordLevelDefense):
 
     @abstractmethod
     def mechanism(self, exposure: Exposure) -> str:
-        """Return what was run, with its noise, in words; the sampling is added to them."""
+        """Return what was run in words, to which sampling and the kind of noise are added."""
 
     def privacy(self, exposure: Exposure) -> tuple[EpsilonRecord, ...]:
         """Return the record of one client's worst case: it takes part in every round."""
@@ -35,7 +35,7 @@ class PoissonStepsDefense(RecordLevelDefense):
         blind = ", not which records were sampled" if rate < 1 else ""
         record = mechanism_record(
             step_accounting.released(self.releases(exposure), exposure),
-            mechanism=f"{self.mechanism(exposure)}{sampled}",
+            mechanism=f"{self.mechanism(exposure)}{sampled}, floating-point noise",
             delta=exposure.delta,
             unit="record",
             adjacency="add-remove",
