@@ -153,3 +153,36 @@ def test_evidence_survives_storage() -> None:
     )
     for e in (rate(0.3), score):
         assert from_json(to_json(e)) == e
+
+
+def test_a_broken_guarantee_fails_the_audit_whatever_the_gate_says() -> None:
+    name = "task/honest-server/fully-connected/start/identification_rate"
+    accepted = Acceptance(id=name, reason="public data", expires=TODAY)
+    for gate in (
+        Gate(metrics=("auc",)),
+        Gate(observers=("peer-client",)),
+        Gate(accept=(accepted,)),
+    ):
+        found = judge([measured(rate(0.04), rate(0.9), identification_rate=0.001)], gate, TODAY)
+        assert found[0].broken
+        assert found[0].gated
+        assert found[0].accepted is None
+        outcome, reason = overall(found, [])
+        assert outcome == "leak"
+        assert "broken" in reason
+
+
+def test_many_bounds_are_rarely_exceeded_by_chance() -> None:
+    """Attacks that meet their bounds exactly look broken in at most five audits of a hundred."""
+    rng = np.random.default_rng(0)
+    broken = 0
+    for _ in range(100):
+        cells = [
+            measured(
+                rate(float(rng.binomial(120, 0.3)) / 120), rate(0.9), None, f"t{i}",
+                identification_rate=0.3,
+            )
+            for i in range(10)
+        ]  # fmt: skip
+        broken += any(f.broken for f in judge(cells, Gate(tolerance=0.9), TODAY))
+    assert broken <= 5

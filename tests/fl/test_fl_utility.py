@@ -7,8 +7,9 @@ from fl_jobs import job, mlp, seeded
 from sklearn.metrics import accuracy_score, r2_score
 from torch import nn
 
+from seepage.core.intervals import clopper_pearson
 from seepage.fl.engine import train
-from seepage.fl.utility import utility
+from seepage.fl.utility import r2_interval, utility
 
 
 def _pool(task, side):
@@ -56,3 +57,16 @@ def test_regression_is_scored_by_r2():
     x, y = _pool(task, "holdout")
     assert score["metric"] == "r2"
     assert score["test"] == pytest.approx(r2_score(y, model(x).detach().flatten()), rel=1e-5)
+
+
+def test_limits_hold_the_score_on_more_records_of_the_kind():
+    rng = torch.Generator().manual_seed(0)
+    missed = {"accuracy": 0, "r2": 0}
+    for _ in range(100):
+        hit = torch.rand(60, generator=rng) < 0.8
+        low, high = clopper_pearson(float(hit.sum()), 60)
+        missed["accuracy"] += not low <= 0.8 <= high
+        x = torch.randn(200, generator=rng)
+        low, high = r2_interval(x, x + torch.randn(200, generator=rng))
+        missed["r2"] += not low <= 0.5 <= high
+    assert max(missed.values()) <= 10

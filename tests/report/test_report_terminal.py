@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from report_fixture import BASE, HOSTILE, IMAGES
+from report_fixture import BASE, HOSTILE, IMAGES, quality
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -111,14 +111,16 @@ def test_defenses_stand_side_by_side(result: Result) -> None:
     other = replace(
         result,
         plan={**result.plan, "defenses": [{"name": "local-dp", "settings": {"max_norm": 2.0}}]},
-        utility={"defended": {"digits": {"test": 0.625}}},
+        utility={"undefended": {}, "defended": {"digits": quality(0.625)}},
         privacy=(),
         findings=(bounded,),
         cost={"seconds": 30.0},
     )
     rows = {what: (a, b) for what, a, b in compare(result, other).sides}
     assert rows["defenses"][1] == "local-dp (max_norm 2.0)"
-    assert any(what.startswith("utility") and b == "0.625" for what, (_, b) in rows.items())
+    assert any(
+        what.startswith("utility") and b.startswith("0.625 [") for what, (_, b) in rows.items()
+    )
     assert any("epsilon of a" in what and b == "-" for what, (_, b) in rows.items())
     assert "bound 0.25" in str(compare(result, other)).replace("0.250", "0.25")
 

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
 
 from ..accounting.api import success_bound
 from ..accounting.bounds import Profile
+from ..accounting.record import mechanism_of, profile_of
 from ..core.privacy import EpsilonRecord, Exposure
 from ..core.threat import Observer
+from .bound_curves import bound_curve, rero_prior
 from .cells import Job, Measured
-from .evidence import FPR_OF
+from .evidence import FPR_OF, Evidence
 from .views import ROUNDS_TOGETHER
 
 BOUNDED = ("identification_rate", "auc", *FPR_OF)
 _STRENGTH = list(Observer)
+_RECORD_FPRS = (0.01, 0.001)
 
 
-def bounds(measured: Measured, job: Job, exposure: Exposure) -> dict[str, float]:
-    """Return by metric the least bound of the defenses that cover this cell's observer.
+def with_bounds(measured: Measured, job: Job, exposure: Exposure) -> Measured:
+    """Return the cell with the bounds and curves of the defenses that cover its observer."""
+    profiles = covering(measured, job, exposure)
+    if not profiles:
+        return measured
+    bounded = [e for e in measured.defended if e.metric in BOUNDED]
+    curves = {e.metric: bound_curve(e, profiles) for e in bounded}
+    return replace(
+        measured,
+        bounds={e.metric: least_bound(e, profiles) for e in bounded},
+        curves={metric: curve for metric, curve in curves.items() if curve is not None},
+    )
+
+
+def covering(measured: Measured, job: Job, exposure: Exposure) -> list[Profile]:
+    """Return what the defenses that cover this cell's observer allow it.
 
     A record behind several rounds together is known to be in one of all their steps, so
     those count as the steps of one round.
     """
-    found: dict[str, float] = {}
     if measured.cell.view == "history" and measured.cell.attack.claims != "membership":
         exposure = replace(
             exposure,
@@ -35,17 +52,25 @@ def bounds(measured: Measured, job: Job, exposure: Exposure) -> dict[str, float]
         for defense in job.defenses
         if covers(defense.privacy(exposure), measured.cell.observer)
     ]
-    for evidence in measured.defended:
-        if evidence.metric not in BOUNDED:
-            continue
-        measure = evidence.measure()
-        prior = max(measure.null.value, measure.prior.value, 1 / max(evidence.n, 1000))
-        limits = [
-            success_bound(p, evidence.metric, prior) for p in profiles if isinstance(p, Profile)
-        ]
-        if limits:
-            found[evidence.metric] = min(limits)
-    return found
+    return [profile for profile in profiles if isinstance(profile, Profile)]
+
+
+def least_bound(evidence: Evidence, profiles: Sequence[Profile]) -> float:
+    """Return the least value of the evidence's metric that one of `profiles` allows."""
+    prior = rero_prior(evidence)
+    return min(success_bound(profile, evidence.metric, prior) for profile in profiles)
+
+
+def with_success(record: EpsilonRecord) -> EpsilonRecord:
+    """Return the record with the best that tests of one unit, or of a bit of it, can do."""
+    if not record.composition:
+        return record
+    profile = profile_of(mechanism_of(record), record.delta)
+    return replace(
+        record,
+        max_tpr={f"{fpr:g}": profile.max_tpr(fpr) for fpr in _RECORD_FPRS},
+        max_accuracy=profile.max_accuracy(),
+    )
 
 
 def covers(records: tuple[EpsilonRecord, ...], observer: Observer) -> bool:

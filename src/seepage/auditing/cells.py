@@ -9,7 +9,7 @@ from typing import Any
 from ..core.cards import COST_TIERS, AttackCard
 from ..core.defense import Defense
 from ..core.registry import card
-from ..core.results import NotRun
+from ..core.results import Curve, NotRun
 from ..core.task import Task
 from ..core.threat import Capability, Observer
 from ..fl.access import capabilities
@@ -78,13 +78,17 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """A cell that ran: evidence on the job, its undefended twin and the planted control."""
+    """A cell that ran: evidence on the job, its undefended twin and the planted control.
+
+    `bounds` and `curves` say by metric what the defenses' guarantees allow.
+    """
 
     cell: Cell
     defended: tuple[Evidence, ...]
     twin: tuple[Evidence, ...]
     planted: tuple[Evidence, ...] = ()
     bounds: Mapping[str, float] = field(default_factory=dict[str, float])
+    curves: Mapping[str, Curve] = field(default_factory=dict[str, Curve])
     seconds: float = 0.0
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
 

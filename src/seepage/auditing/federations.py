@@ -18,6 +18,9 @@ from ..fl.transcript import Transcript
 from ..fl.utility import utility
 from .cells import Job
 
+Trained = Callable[[str, int, Transcript], None]
+"""Told of each variant and replica as soon as it is trained."""
+
 HISTORY_ROUNDS = 10
 OVERFIT_CLIENTS, OVERFIT_RECORDS = 4, 16
 
@@ -42,9 +45,10 @@ class Federations:
         seed: int,
         width: int,
         on_round: Callable[[int], None] | None = None,
+        on_trained: Trained | None = None,
     ) -> None:
         self.job, self.seed, self.width = job, seed, width
-        self.on_round = on_round
+        self.on_round, self.on_trained = on_round, on_trained
         self._trained: dict[tuple[str, int], Transcript] = {}
         self._rounds: dict[bool, int] = {}
 
@@ -55,6 +59,8 @@ class Federations:
         key = (variant, replica)
         if key not in self._trained:
             self._trained[key] = self._train(variant, replica)
+            if self.on_trained:
+                self.on_trained(variant, replica, self._trained[key])
         return self._trained[key]
 
     def _train(self, variant: str, replica: int) -> Transcript:

@@ -19,11 +19,11 @@ from ..core.privacy import EpsilonRecord, Exposure
 from ..core.results import NotRun, Result
 from ..core.seeds import torch_rng
 from ..core.task import Task
-from ..fl.utility import utility
 from . import evidence as stored
-from .bounds import bounds
+from .bounds import with_bounds, with_success
 from .cells import Cell, Job, Measured, enumerate_cells
 from .federations import Federations
+from .job_facts import job_facts, measurer
 from .measuring import Laboratory
 from .spec import Spec
 from .store import Store, versions
@@ -59,7 +59,12 @@ def run(spec: Spec, store: Store, watcher: Watcher, *, include_records: bool = F
     labs = {
         job.task.name: Laboratory(
             job=job,
-            federations=Federations(job, seed=plan.seed, width=width(job, units)),
+            federations=Federations(
+                job,
+                seed=plan.seed,
+                width=width(job, units),
+                on_trained=measurer(job.task, store),
+            ),
             seed=plan.seed,
             units=units,
             tolerance=plan.gate.tolerance,
@@ -83,7 +88,7 @@ def run(spec: Spec, store: Store, watcher: Watcher, *, include_records: bool = F
             not_run.append(found)
         else:
             measured.append(found)
-    facts = [_job_facts(labs[job.task.name], store) for job in spec.jobs]
+    facts = [job_facts(lab.federations, store) for lab in labs.values()]
     seconds = _spent(store, time.monotonic() - started, worked=worked)
     return _result(spec, store, measured, not_run, facts, seconds)
 
@@ -146,7 +151,7 @@ def _parameters(task: Task) -> Mapping[str, int]:
 def privacy(spec: Spec) -> tuple[EpsilonRecord, ...]:
     """Return the epsilon records of every job."""
     return tuple(
-        replace(record, task=job.task.name)
+        replace(with_success(record), task=job.task.name)
         for job in spec.jobs
         for defense in job.defenses
         for record in defense.privacy(exposure(job, spec.plan.delta))
@@ -208,22 +213,6 @@ def _not_run(cell: Cell, reason: str, *, gated: bool) -> NotRun:
     )
 
 
-def _job_facts(lab: Laboratory, store: Store) -> dict[str, Any]:
-    """Return a job's utility and cost, with and without its defenses."""
-    name = lab.job.task.name
-    found = store.read("jobs", name)
-    if found is None:
-        trained = {v: lab.federations.transcript(v) for v in ("defended", "undefended")}
-        found = {
-            "task": name,
-            "utility": {v: utility(t.model, lab.job.task) for v, t in trained.items()},
-            "bytes_up": trained["defended"].bytes_up,
-            "bytes_down": trained["defended"].bytes_down,
-        }
-        store.write("jobs", name, found)
-    return found
-
-
 def _result(
     spec: Spec,
     store: Store,
@@ -236,9 +225,9 @@ def _result(
     complete: list[Measured] = []
     for m in measured:
         job = jobs[m.cell.task]
-        found = bounds(m, job, exposure(job, spec.plan.delta))
         line = spec.lines.get(m.cell.task, 1)
-        complete.append(replace(m, bounds=found, details={**m.details, "line": line}))
+        m = replace(m, details={**m.details, "line": line})
+        complete.append(with_bounds(m, job, exposure(job, spec.plan.delta)))
     findings = judge(complete, spec.plan.gate, datetime.date.today())
     for accepted in spec.plan.gate.accept:
         if accepted.id not in {f.id for f in findings}:

@@ -2,7 +2,8 @@
 
 `leak`: the lower limit of the gain exceeds the tolerance. `clear`: the upper limit does
 not, and a positive control leaked. Limits are Holm-corrected over the gated findings,
-for each direction on its own.
+for each direction on its own. A measurement that surely exceeds its bound is a broken
+implementation: it fails the audit whatever the gate counts or accepts.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ class _Case:
     p_leak: float
     p_clear: float
 
+    @property
+    def bound(self) -> float | None:
+        """Return the most that the claimed guarantee allows."""
+        return self.measured.bounds.get(self.evidence.metric)
+
 
 def judge(measured: Sequence[Measured], gate: Gate, today: datetime.date) -> tuple[Finding, ...]:
     """Turn what the cells measured into findings, in the order given."""
@@ -45,6 +51,7 @@ def judge(measured: Sequence[Measured], gate: Gate, today: datetime.date) -> tup
     leaks = dict(zip(map(id, gated), holm([c.p_leak for c in gated], ALPHA), strict=True))
     clears = dict(zip(map(id, gated), holm([c.p_clear for c in gated], ALPHA), strict=True))
     level = 1 - ALPHA / max(len(gated), 1)
+    bound_level = 1 - ALPHA / max(sum(c.bound is not None for c in cases), 1)
     return tuple(
         _finding(
             c,
@@ -53,6 +60,7 @@ def judge(measured: Sequence[Measured], gate: Gate, today: datetime.date) -> tup
             leaks=leaks.get(id(c), c.p_leak <= ALPHA),
             bounded=clears.get(id(c), c.p_clear <= ALPHA),
             level=level if c.gated else 1 - ALPHA,
+            bound_level=bound_level,
         )
         for c in cases
     )
@@ -61,6 +69,12 @@ def judge(measured: Sequence[Measured], gate: Gate, today: datetime.date) -> tup
 def overall(findings: Sequence[Finding], not_run: Sequence[NotRun]) -> tuple[str, str]:
     """Return the audit's verdict and its reason, from findings and cells without one."""
     counted = [f for f in findings if f.gated and f.accepted is None]
+    broken = [f for f in findings if f.broken]
+    if broken:
+        return LEAK, (
+            f"{len(broken)} of {len(findings)} findings exceed what a claimed guarantee allows, so "
+            f"its implementation is broken; first: {broken[0].id}: {broken[0].reason}"
+        )
     leaks = [f for f in counted if f.verdict == LEAK]
     if leaks:
         worst = max(leaks, key=lambda f: f.gain)
@@ -137,12 +151,18 @@ def _case(measured: Measured, evidence: Evidence, gate: Gate) -> _Case:
 
 
 def _finding(
-    case: _Case, gate: Gate, today: datetime.date, *, leaks: bool, bounded: bool, level: float
+    case: _Case,
+    gate: Gate,
+    today: datetime.date,
+    *,
+    leaks: bool,
+    bounded: bool,
+    level: float,
+    bound_level: float,
 ) -> Finding:
     cell, evidence, measure = case.measured.cell, case.evidence, case.measure
-    bound = case.measured.bounds.get(evidence.metric)
-    low = measure.value.interval(level)[0]
-    broken = bound is not None and low > bound
+    low = measure.value.interval(bound_level)[0]
+    broken = case.bound is not None and low > case.bound
     verdict = (
         LEAK if leaks or broken else CLEAR if bounded and case.control.leaked else INCONCLUSIVE
     )
@@ -150,12 +170,13 @@ def _finding(
     reason = _reason(case, verdict, tolerance=gate.tolerance)
     if broken:
         reason = (
-            f"the lower limit {low:.1%} is above {bound:.1%}, the most that the claimed guarantee "
-            "allows: the implementation is broken"
+            f"the lower limit {low:.1%} is above {case.bound:.1%}, the most that the claimed "
+            "guarantee allows: the implementation is broken"
         )
     accepted = next((a for a in gate.accept if a.id == name), None)
-    if accepted and accepted.expires < today:
-        reason += f" (its acceptance expired on {accepted.expires})"
+    if accepted and (broken or accepted.expires < today):
+        why = "a broken guarantee can't be accepted"
+        reason += f" ({why if broken else f'its acceptance expired on {accepted.expires}'})"
         accepted = None
     return Finding(
         id=name,
@@ -173,12 +194,14 @@ def _finding(
         gain=measure.gain.value,
         gain_ci=measure.gain.interval(level),
         control=case.control,
-        bound=bound,
+        bound=case.bound,
         verdict=verdict,
         reason=reason,
-        gated=case.gated,
+        gated=case.gated or broken,
         seconds=case.measured.seconds,
         accepted=accepted.reason if accepted else None,
+        broken=broken,
+        curve=case.measured.curves.get(evidence.metric),
         details={**evidence.details, **case.measured.details},
     )
 

@@ -93,9 +93,10 @@ def _finite(value: Any) -> Any:
 
 def _table(content: dict[str, Any]) -> None:
     """Print one line a fact."""
-    hidden = ("rero", "composition", "per_release_epsilon", "information_bits")
+    hidden = ("rero", "max_tpr", "composition", "per_release_epsilon", "information_bits")
     shown = {name: value for name, value in content.items() if name not in hidden}
     shown |= {f"rero at prior {prior}": bound for prior, bound in content["rero"].items()}
+    shown |= {f"max TPR at FPR {fpr}": bound for fpr, bound in content["max_tpr"].items()}
     width = max(map(len, shown))
     for name, value in shown.items():
         text = f"{value:.4g}" if isinstance(value, float) else value

@@ -45,6 +45,10 @@ class EpsilonRecord:
     mu : total Gaussian-DP parameter, None under subsampling
     information_bits : bound on the bits that the releases tell of one record
     rero : prior success probability -> bound on reconstruction success
+    max_tpr : false-positive rate -> bound on the true-positive rate of a membership test;
+        empty where it was not computed
+    max_accuracy : bound on the accuracy for a secret bit with even odds; None where it was
+        not computed
     noise : `simulated` or `operating-system`, where the noise's seed came from
     task : the job that it holds for, where there are several
     composition : the mechanisms as JSON, so that records compose by composing these; empty
@@ -66,6 +70,8 @@ class EpsilonRecord:
     mu: float | None
     information_bits: float
     rero: Mapping[str, float] = field(default_factory=dict[str, float])
+    max_tpr: Mapping[str, float] = field(default_factory=dict[str, float])
+    max_accuracy: float | None = None
     noise: str = "simulated"
     task: str = ""
     composition: tuple[Mapping[str, Any], ...] = ()

@@ -35,6 +35,23 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """What was measured along an axis, beside the most that the formal guarantee allows there.
+
+    Fields
+    ------
+    kind : `roc` (from false- to true-positive rate) or `rero` (from the chance of the best
+        blind guess to the chance of a reconstruction)
+    bound : points (x, most that any attack reaches), x ascending, all in [0, 1]
+    measured : points (x, value, lower, upper limit at 95 %, each on its own), x ascending
+    """
+
+    kind: str
+    bound: tuple[tuple[float, float], ...]
+    measured: tuple[tuple[float, float, float, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """One attack x observer x moment x metric, judged.
 
@@ -42,7 +59,9 @@ class Finding:
     `prior` are what the same metric gives without the right view; `gain` is
     value - max(null, prior) with Holm-corrected limits `gain_ci`; `bound` is the best
     that any attack could reach under the defenses' formal guarantee (None: there is
-    none). `accepted` holds the reason of a gate that accepts this finding.
+    none), and `curve` the same along an axis. `broken`: the measurement surely exceeds the
+    bound, so the guarantee is false; such a finding always counts, and can't be accepted.
+    `accepted` holds the reason of a gate that accepts this finding.
     """
 
     id: str
@@ -67,6 +86,8 @@ class Finding:
     seconds: float
     accepted: str | None = None
     worst_case: bool = False
+    broken: bool = False
+    curve: Curve | None = None
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -164,6 +185,9 @@ def _finding(data: Mapping[str, Any]) -> Finding:
     values: dict[str, Any] = {**data, "control": Control(**control)}
     for name in ("ci", "gain_ci"):
         values[name] = tuple(data[name])
+    if curve := data.get("curve"):
+        points = {name: tuple(map(tuple, curve[name])) for name in ("bound", "measured")}
+        values["curve"] = Curve(kind=curve["kind"], **points)
     return Finding(**values)
 
 

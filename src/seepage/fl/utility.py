@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from math import sqrt
+from typing import TYPE_CHECKING, Any
 
 import torch
+from scipy.special import ndtri
 
+from ..core.intervals import clopper_pearson
 from .predict import predict
 
 if TYPE_CHECKING:
@@ -15,26 +18,34 @@ if TYPE_CHECKING:
     from ..core.task import Records, Task
 
 
-def utility(model: nn.Module, task: Task) -> dict[str, float | str]:
-    """Return `metric`, `test` and `train`, and the losses `test_loss` and `train_loss`.
+def utility(model: nn.Module, task: Task) -> dict[str, Any]:
+    """Return `metric`, `test` and `train` with their limits, numbers of records and losses.
 
     `metric` is `accuracy`, or `r2` (coefficient of determination) for regression; `test`
-    is over the holdouts of all clients together, `train` over their training records. A
-    side without records is left out.
+    is over the holdouts of all clients together, `train` over their training records:
+    the score, `_ci` (95 %, over other records of the kind), `_n` and `_loss`. A side without
+    records is left out.
     """
-    score: dict[str, float | str] = {"metric": "accuracy" if task.classes else "r2"}
+    score: dict[str, Any] = {"metric": "accuracy" if task.classes else "r2"}
     sides = {
         "test": [client.holdout for client in task.clients],
         "train": [client.train for client in task.clients],
     }
     for side, records in sides.items():
         inputs, targets = _pooled(records)
-        if not len(targets):
+        n = len(targets)
+        if not n:
             continue
         outputs = predict(model, inputs)
         with torch.no_grad():
             score[f"{side}_loss"] = float(task.loss(outputs, targets))
-        score[side] = accuracy(outputs, targets) if task.classes else r2(outputs, targets)
+        if task.classes:
+            score[side] = accuracy(outputs, targets)
+            score[f"{side}_ci"] = clopper_pearson(score[side] * n, n)
+        else:
+            score[side] = r2(outputs, targets)
+            score[f"{side}_ci"] = r2_interval(outputs, targets)
+        score[f"{side}_n"] = n
     return score
 
 
@@ -57,6 +68,22 @@ def r2(outputs: Tensor, targets: Tensor) -> float:
     total = float((actual - actual.mean()).square().sum())
     residual = float((actual - outputs.double().flatten()).square().sum())
     return 1 - residual / total if total else 0.0
+
+
+def r2_interval(outputs: Tensor, targets: Tensor) -> tuple[float, float]:
+    """Return 95 % limits of `r2` over other records of the kind, by the delta method.
+
+    1 - r2 is a ratio of means, whose variance is that of residual^2 - (1 - r2) deviation^2
+    over n and the squared denominator (Cochran 1977, chapter 6).
+    """
+    actual = targets.double().flatten()
+    value = r2(outputs, targets)
+    residual = (actual - outputs.double().flatten()).square()
+    deviation = (actual - actual.mean()).square()
+    spread = float((residual - (1 - value) * deviation).std(correction=0))
+    total = float(deviation.mean())
+    reach = float(ndtri(0.975)) * spread / (sqrt(len(actual)) * total) if total else 0.0
+    return value - reach, min(1.0, value + reach)
 
 
 def _pooled(records: Sequence[Records]) -> tuple[Tensor, Tensor]:

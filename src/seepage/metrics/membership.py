@@ -53,7 +53,7 @@ class TPR:
     def of(cls, members: Floats, others: Floats, fpr: float, rng: np.random.Generator) -> TPR:
         """Estimate from scores of members `[n]` and non-members `[m]`."""
         drawn = bootstrap(
-            lambda a, b: tpr_at_fpr(a, b, fpr), [members, others], rng, _resamples(members, others)
+            lambda a, b: tpr_at_fpr(a, b, fpr), [members, others], rng, resamples(members, others)
         )
         return cls(drawn, len(members))
 
@@ -80,7 +80,7 @@ def tpr_gain(members: Floats, others: Floats, fpr: float, rng: np.random.Generat
         """Return the gain for each resample."""
         return tpr_at_fpr(a[..., 0], b[..., 0], fpr) - tpr_at_fpr(a[..., 1], b[..., 1], fpr)
 
-    return bootstrap(difference, [members, others], rng, _resamples(members, others))
+    return bootstrap(difference, [members, others], rng, resamples(members, others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,5 +146,6 @@ def _error(above: Floats, below: Floats) -> float:
     return float(np.sqrt(sum(float(p.var(ddof=1)) / len(p) for p in parts if len(p) > 1)))
 
 
-def _resamples(members: Floats, others: Floats) -> int:
+def resamples(members: Floats, others: Floats) -> int:
+    """Return how many resamples are worth their time for so many scores."""
     return max(200, min(2000, 20_000_000 // (len(members) + len(others))))

@@ -93,7 +93,7 @@ def cautions(result: Result) -> list[Caution]:
     broken = [
         f"{place(f)}: measured {figure(f.value)} {limits(f.ci)}, bound {figure(f.bound)}"
         for f in findings
-        if f.bound is not None and f.ci[0] > f.bound
+        if f.broken and f.bound is not None
     ]
     blunt = [
         f"{place(f)}: {f.control.kind} control at {figure(f.control.value)} {limits(f.control.ci)}"

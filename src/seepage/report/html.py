@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import UsageError
 from ..core.registry import cards
 from ..core.results import LEAK, Result
-from . import digest, plan_facts, words
+from . import budget, digest, plan_facts, words
 from .interval_figure import WIDTH, interval_figure
 from .pictures import GALLERIES, galleries
+from .utility import utility_rows
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -39,12 +40,14 @@ def render(result: Result) -> str:
             profiles=any(g.rows and next(iter(g.rows.values()))[0].profile for g in drawn),
             more_galleries=max(len(drawn) - GALLERIES, 0),
             facts=plan_facts.job_facts(result),
-            utility=plan_facts.utility_rows(result.utility),
+            utility=utility_rows(result.utility),
             cost=plan_facts.cost_rows(result.cost),
             attacks=_attacks(result),
             figure_width=WIDTH,
             interval_figure=interval_figure,
             METRICS=words.METRICS,
+            ceilings=budget.ceilings,
+            BAYESIAN=budget.BAYESIAN,
         )
     )
 

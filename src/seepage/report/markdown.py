@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 from ..core.results import Finding, Result
+from .budget import remarks
 from .digest import VERDICTS, cautions, counts, ranked
+from .utility import utility_rows
 from .words import epsilon, figure, limits, metric, printable
 
 ROWS = 40
@@ -36,7 +38,11 @@ def render(result: Result) -> str:
             f"{record.releases} releases (ε {epsilon(record.per_release_epsilon)} each), "
             f"δ {record.delta:g}, per {record.unit}, {record.adjacency}, against "
             f"{text(record.observer)}: {text(record.mechanism)}"
+            + "".join(f"; {text(remark)}" for remark in remarks(record))
         )
+    for what, before, after in utility_rows(result.utility):
+        scores = f"{before or '-'} undefended, {after or '-'} defended"
+        lines.append(f"- **Utility**, {text(what)}: {text(scores)}")
     if result.not_run:
         lines += ["", "Did not run:", ""]
         lines += [

@@ -116,27 +116,3 @@ def cost_rows(cost: Mapping[str, float]) -> list[tuple[str, str]]:
     }
     known = [(labels[k][0], labels[k][1](v)) for k, v in cost.items() if k in labels]
     return known + [(k.replace("_", " "), figure(v)) for k, v in cost.items() if k not in labels]
-
-
-def utility_rows(utility: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return (what, undefended, defended) from numbers nested to any depth by job and measure.
-
-    >>> utility_rows({"undefended": {"digits": {"test": 0.9}}, "defended": {"digits": {}}})
-    [('digits · test', '0.9', '')]
-
-    A job's mapping with a `metric` is cut down to that metric.
-    """
-    flat = {kind: dict(_leaves(utility.get(kind, {}), ())) for kind in ("undefended", "defended")}
-    names = list(dict.fromkeys([*flat["undefended"], *flat["defended"]]))
-    return [
-        (n or "quality", flat["undefended"].get(n, ""), flat["defended"].get(n, "")) for n in names
-    ]
-
-
-def _leaves(value: Any, path: tuple[str, ...]) -> list[tuple[str, str]]:
-    if isinstance(value, Mapping) and "metric" in value:
-        metric = value["metric"]
-        value = {f"{metric}, held out": value.get("test"), f"{metric}, trained on": value["train"]}
-    if isinstance(value, Mapping):
-        return [leaf for k, v in value.items() for leaf in _leaves(v, (*path, str(k)))]
-    return [(" · ".join(path), f"{value:.4g}" if isinstance(value, int | float) else str(value))]

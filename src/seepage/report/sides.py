@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..core.results import Result
-from .plan_facts import component_list, cost_rows, utility_rows
+from .plan_facts import component_list, cost_rows
+from .utility import utility_rows
 from .words import epsilon
 
 
@@ -19,6 +20,8 @@ def _side(result: Result) -> dict[str, str]:
         job = f"{record.task}: " if record.task else ""
         place = f"{job}epsilon of a {record.unit}, {record.adjacency}, against {record.observer}"
         rows[place] = f"{epsilon(record.total_epsilon)} (delta {record.delta:g})"
+        if record.bayesian_epsilon is not None:
+            rows[f"{place}, Bayesian"] = epsilon(record.bayesian_epsilon)
     for what, undefended, defended in utility_rows(result.utility):
         rows[f"utility: {what}"] = defended or undefended
     return rows | dict(cost_rows(result.cost))

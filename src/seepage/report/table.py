@@ -6,9 +6,10 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from ..core.results import Finding, Result
+from .budget import remarks
 from .digest import VERDICTS, cautions, counts, ranked
 from .listing import cards_json, print_card, print_cards
-from .plan_facts import utility_rows
+from .utility import utility_rows
 from .words import epsilon, figure, limits, printable, short_metric
 
 if TYPE_CHECKING:
@@ -108,12 +109,15 @@ def _list(console: Console, items: tuple[str, ...]) -> None:
 
 
 def _closing(result: Result) -> list[str]:
-    lines = [
-        f"epsilon {epsilon(r.total_epsilon)} in total over {r.releases} releases "
-        f"({epsilon(r.per_release_epsilon)} each), delta {r.delta:g}, per {r.unit}, "
-        f"{r.adjacency}, against {r.observer}: {r.mechanism}{f' ({r.task})' if r.task else ''}"
-        for r in result.privacy
-    ]
+    lines: list[str] = []
+    for record in result.privacy:
+        job = f" ({record.task})" if record.task else ""
+        lines.append(
+            f"epsilon {epsilon(record.total_epsilon)} in total over {record.releases} releases "
+            f"({epsilon(record.per_release_epsilon)} each), delta {record.delta:g}, per "
+            f"{record.unit}, {record.adjacency}, against {record.observer}: {record.mechanism}{job}"
+        )
+        lines += [f"  {remark}" for remark in remarks(record)]
     lines += [
         f"{what}: {before or '-'} undefended, {after or '-'} defended"
         for what, before, after in utility_rows(result.utility)
