@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom
+from scipy.stats import binom, hypergeom
 
-from seepage.accounting import LowerBound, epsilon_lower_bound, gdp_estimate
+from seepage.accounting import LowerBound, epsilon, epsilon_lower_bound, gdp_estimate
+from seepage.accounting.bounds import GaussianProfile
 from seepage.accounting.gaussian import mu_of
 from seepage.accounting.lower_bounds.auditor import Canaries
 from seepage.accounting.lower_bounds.f_dp import FDP
 from seepage.accounting.lower_bounds.multi_run import MultiRun
 from seepage.accounting.lower_bounds.one_run import OneRun
 from seepage.accounting.lower_bounds.steinke import Steinke
+from seepage.accounting.record import profile_of
+from seepage.accounting.sampled_gaussian import SampledGaussian
 
 DELTA = 1e-5
 WAYS: dict[str, dict[str, Any]] = {
@@ -130,6 +133,19 @@ def test_null_scores_show_nothing_but_at_the_level(way: str, guesses: Sequence[i
     assert positive <= 64
 
 
+@pytest.mark.parametrize("canaries", [64, 160, 300, 600, 1000])
+def test_members_drawn_as_exactly_half_keep_the_level(canaries: int) -> None:
+    half = canaries // 2
+    sides = Canaries(half, half)
+    guesses = Steinke().default_guesses(sides)
+    level = {"delta": DELTA, "significance": 0.05}
+    needed = next(v for v in range(guesses) if Steinke().bound(sides, guesses, v, **level))
+    top, bottom = guesses - guesses // 2, guesses // 2
+    hits = np.arange(top + 1)
+    rest = hypergeom.sf(needed - hits - 1, canaries - top, half - top + hits, bottom)
+    assert float(hypergeom.pmf(hits, canaries, half, top) @ rest) <= 0.05
+
+
 @pytest.mark.parametrize("epsilon", [0.5, 1.5, 8.0])
 @pytest.mark.parametrize("way", WAYS)
 def test_bounds_exceed_the_truth_but_at_the_level(way: str, epsilon: float) -> None:
@@ -160,6 +176,20 @@ def test_randomized_response_is_bounded_tightly_by_steinke_and_not_by_a_gaussian
     gaussian = epsilon_lower_bound(*answers(0, canaries, epsilon), delta=DELTA)
     assert gaussian.epsilon > epsilon
     assert "Gaussian" in gaussian.holds_if
+
+
+@pytest.mark.parametrize(
+    ("noise", "rate", "steps"),
+    [(1.0, 0.05, 80), (1.0, 0.01, 1000), (0.6, 0.01, 1), (2.0, 0.1, 500)],
+)
+def test_sampled_gaussian_releases_lie_above_the_gaussian_curve_that_f_dp_tests(
+    noise: float, rate: float, steps: int
+) -> None:
+    sampled = SampledGaussian(noise_multiplier=noise, sample_rate=rate, releases=steps)
+    total = epsilon(noise, rate, steps, DELTA).total_epsilon
+    fpr = np.r_[np.geomspace(2 * DELTA, 0.01, 30), np.linspace(0.02, 0.99, 60)]
+    gaussian = GaussianProfile(mu_of(total, DELTA)).trade_off(fpr)
+    assert (profile_of(sampled).trade_off(fpr) >= gaussian).all()
 
 
 @pytest.mark.parametrize(("canaries", "epsilon"), [(300, 4.0), (1000, 1.5), (1000, 8.0)])

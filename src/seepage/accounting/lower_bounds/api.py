@@ -2,7 +2,7 @@
 
 | method | holds for | source |
 |---|---|---|
-| f-dp | one run of a mechanism whose trade-off curve is Gaussian | arXiv 2410.22235 |
+| f-dp | one run, a trade-off curve that is Gaussian or above | arXiv 2410.22235 |
 | steinke | one run of any mechanism; shows less | arXiv 2305.08846 |
 | clopper-pearson | scores of which each came from a run of its own | arXiv 2006.07709 |
 """
