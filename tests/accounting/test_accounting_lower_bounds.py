@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, hypergeom
 
-from seepage.accounting import LowerBound, epsilon, epsilon_lower_bound, gdp_estimate
+from seepage.accounting import LowerBound, epsilon_lower_bound, epsilon_record, gdp_estimate
 from seepage.accounting.bounds import GaussianProfile
 from seepage.accounting.gaussian import mu_of
 from seepage.accounting.lower_bounds.auditor import Canaries
@@ -186,9 +186,9 @@ def test_sampled_gaussian_releases_lie_above_the_gaussian_curve_that_f_dp_tests(
     noise: float, rate: float, steps: int
 ) -> None:
     sampled = SampledGaussian(noise_multiplier=noise, sample_rate=rate, releases=steps)
-    total = epsilon(noise, rate, steps, DELTA).total_epsilon
+    record = epsilon_record(noise, sample_rate=rate, releases=steps, delta=DELTA)
     fpr = np.r_[np.geomspace(2 * DELTA, 0.01, 30), np.linspace(0.02, 0.99, 60)]
-    gaussian = GaussianProfile(mu_of(total, DELTA)).trade_off(fpr)
+    gaussian = GaussianProfile(mu_of(record.total_epsilon, DELTA)).trade_off(fpr)
     assert (profile_of(sampled).trade_off(fpr) >= gaussian).all()
 
 
