@@ -21,8 +21,8 @@ from seepage.core.errors import RefusedError
 from seepage.core.privacy import Exposure
 from seepage.core.seeds import torch_rng
 from seepage.core.task import ClientData, Records, Task, Training
-from seepage.defenses.api import DPFTRL, DPSGD
-from seepage.fl.batches import Epochs
+from seepage.defenses.api import DPFTRL, DPSGD, BayesianNoise
+from seepage.fl.batches import draws_of
 from seepage.fl.engine import train
 
 EXPOSURE = Exposure(rounds=20, local_steps=2, batch_size=5, examples=50, clients=8, cohort=8)
@@ -86,27 +86,35 @@ def test_the_gradient_is_the_clipped_sum_and_its_noise_is_of_every_parameter() -
     steps=st.integers(1, 60),
     seed=st.integers(0, 2**31),
 )
-def test_no_record_enters_more_steps_than_the_record_says(
+def test_no_record_enters_more_or_nearer_steps_than_the_record_says(
     n: int, size: int, steps: int, seed: int
 ) -> None:
-    draws = Epochs(n, min(size, n), torch_rng(seed))
-    uses = torch.zeros(n)
-    for _ in range(steps):
-        uses[draws.draw()] += 1
+    draws = draws_of([DPFTRL()], n, min(size, n), torch_rng(seed))
+    uses: list[list[int]] = [[] for _ in range(n)]
+    for step in range(steps):
+        for record in draws.draw().tolist():
+            uses[record].append(step)
     exposure = replace(EXPOSURE, rounds=steps, local_steps=1, batch_size=size, examples=n)
     released = DPFTRL().released(exposure)
-    assert int(uses.max()) <= released.participations <= ceil(steps * min(size, n) / n)
-    assert released.min_separation == 1
+    assert max(map(len, uses)) == released.participations == ceil(steps * min(size, n) / n)
+    assert all(gap >= released.min_separation for used in uses for gap in np.diff(used))
+    # ||C x|| of what each record really does, against what is accounted for all of them.
+    column = sqrt_toeplitz(steps)
+    moved = [sum(np.pad(column[: steps - s], (s, 0)) for s in used) for used in uses]
+    worst = max(float(np.linalg.norm(m)) for m in moved)
+    assert worst <= released.sensitivity * (1 + 1e-9)
+    if n % min(size, n) == 0:
+        assert worst == pytest.approx(released.sensitivity)
 
 
 def test_the_record_is_of_the_whole_run() -> None:
     defense = DPFTRL(noise_multiplier=6.0)
     (record,) = defense.privacy(EXPOSURE)
     assert (record.unit, record.adjacency, record.releases) == ("record", "zero-out", 40)
-    assert "at most 4 of 40 steps, at least 1 apart" in record.mechanism
+    assert "at most 4 of 40 steps, at least 10 apart" in record.mechanism
     assert "floating-point" in record.mechanism
     column = sqrt_toeplitz(40)
-    worst = sum(np.concatenate([np.zeros(s), column[: 40 - s]]) for s in range(4))
+    worst = sum(np.concatenate([np.zeros(s), column[: 40 - s]]) for s in (0, 10, 20, 30))
     assert record.mu == pytest.approx(float(np.linalg.norm(worst)) / 6.0)
     whole = replace(EXPOSURE, batch_size=0)
     assert defense.released(whole).participations == 40
@@ -211,5 +219,7 @@ def test_in_a_job_noise_cancels_over_rounds_for_each_client_on_its_own() -> None
     assert not noise_refutes(white, 3.0)
     assert float((torch.corrcoef(white) - torch.eye(12)).abs().max()) < 0.1
     assert noise_refutes(torch.cat(noise), 3.0)
-    with pytest.raises(RefusedError, match="DPFTRL and DPSGD each replace the gradient"):
-        train(task, defenses=[DPFTRL(), DPSGD()], seed=0)
+    for rivals in ([DPFTRL(), DPFTRL()], [DPSGD(), BayesianNoise()]):
+        names = " and ".join(type(rival).__name__ for rival in rivals)
+        with pytest.raises(RefusedError, match=f"{names} each replace the gradient"):
+            train(task, defenses=rivals, seed=0)

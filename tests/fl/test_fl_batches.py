@@ -1,11 +1,14 @@
 import numpy as np
+import pytest
 import torch
 from fl_jobs import job
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, chisquare
 
-from seepage.fl.batches import Epochs, Poisson, cohort_of
+from seepage.core.errors import RefusedError
+from seepage.defenses.api import DPFTRL, DPSGD, LocalDP
+from seepage.fl.batches import Cycle, Epochs, Poisson, cohort_of, draws_of
 from seepage.fl.engine import train
 
 
@@ -26,6 +29,29 @@ def test_epochs_are_reshuffled():
     first, second = ([*draws.draw().tolist(), *draws.draw().tolist()] for _ in range(2))
     assert first != second
     assert first != sorted(first)
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(1, 30), data=st.data(), seed=st.integers(0, 99))
+def test_a_cycle_keeps_its_order_and_its_distance(n, data, seed):
+    size = data.draw(st.integers(1, n))
+    draws = Cycle(n, size, torch.Generator().manual_seed(seed))
+    batches = [draws.draw().tolist() for _ in range(3 * n)]
+    assert all(len(set(batch)) == size for batch in batches)
+    stream = [i for batch in batches for i in batch]
+    assert sorted(stream[:n]) == list(range(n))
+    assert stream == [stream[k % n] for k in range(len(stream))]
+    if size < n == 30:
+        assert stream[:n] != sorted(stream[:n])
+
+
+def test_defenses_that_need_other_batches_are_not_combined():
+    rng = torch.Generator()
+    assert isinstance(draws_of([], 8, 4, rng), Epochs)
+    assert isinstance(draws_of([LocalDP(), DPSGD()], 8, 4, rng), Poisson)
+    assert isinstance(draws_of([LocalDP(), DPFTRL()], 8, 4, rng), Cycle)
+    with pytest.raises(RefusedError, match=r"dp-sgd needs batches .* dp-ftrl epochs in one order"):
+        train(job(), defenses=[DPFTRL(), DPSGD()], seed=0)
 
 
 def test_poisson_batch_sizes_are_binomial_and_records_independent():

@@ -78,6 +78,9 @@ class Defense:
     poisson: ClassVar[bool] = False
     """Whether local batches must be drawn by Poisson sampling."""
 
+    same_order: ClassVar[bool] = False
+    """Whether all epochs of a client must go through its records in one order."""
+
     @property
     def card(self) -> DefenseCard:
         """The public card with this instance's settings, as attackers read it."""

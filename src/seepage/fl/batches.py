@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..core.errors import RefusedError
 from ..core.task import Records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
+
+    from ..core.defense import Defense
 
 
 def expected_batch(n: int, batch_size: int) -> int:
@@ -65,7 +68,41 @@ class Poisson:
         return torch.nonzero(torch.rand(self.n, generator=self.rng) < self.rate).flatten()
 
 
-Draws = Epochs | Poisson
+class Cycle:
+    """Epochs that all go through the records in one shuffled order, in batches of `size`.
+
+    So `n // size` steps or more lie between two uses of a record, in any two epochs, which is
+    what noise that is correlated over steps is cheapest against.
+    """
+
+    def __init__(self, n: int, size: int, rng: torch.Generator) -> None:
+        self.n, self.size, self._next = n, size, 0
+        self._order = torch.arange(n) if size == n else torch.randperm(n, generator=rng)
+
+    def draw(self) -> Tensor:
+        """Return the indices of the next batch, int64 `[size]`."""
+        places = torch.arange(self._next, self._next + self.size) % self.n
+        self._next = (self._next + self.size) % self.n
+        return self._order[places]
+
+
+Draws = Epochs | Poisson | Cycle
+
+
+def draws_of(defenses: Sequence[Defense], n: int, size: int, rng: torch.Generator) -> Draws:
+    """Return how a client with `n` records draws batches of (expected) `size`.
+
+    Shuffled epochs, unless a defense needs otherwise; `RefusedError` where two differ.
+    """
+    poisson = [d for d in defenses if d.poisson]
+    ordered = [d for d in defenses if d.same_order]
+    if poisson and ordered:
+        raise RefusedError(
+            f"{poisson[0].card.name} needs batches drawn by Poisson sampling, and "
+            f"{ordered[0].card.name} epochs in one order: keep one of them"
+        )
+    kind = Poisson if poisson else Cycle if ordered else Epochs
+    return kind(n, size, rng)
 
 
 def cohort_of(clients: int, size: int, rng: torch.Generator) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from ..core.defense import Defense
 from ..core.errors import UsageError
 from ..core.seeds import derive_seed, torch_rng
 from .batched import BatchedTrainer, worthwhile
-from .batches import Draws, Epochs, Poisson, expected_batch
+from .batches import Draws, draws_of, expected_batch
 from .client import ClientTrainer
 from .probe import traits
 from .state import finite
@@ -53,10 +53,9 @@ class LocalTraining:
         self._batched = BatchedTrainer(task, model) if found.batchable and plain else None
         self._choice = batched
         self._parameters = sum(p.numel() for p in model.parameters())
-        kind = Poisson if any(d.poisson for d in defenses) else Epochs
         self._sizes = [expected_batch(len(c.train), task.training.batch_size) for c in task.clients]
         self._draws: list[Draws] = [
-            kind(len(client.train), size, torch_rng(seed, "batches", replica, i))
+            draws_of(defenses, len(client.train), size, torch_rng(seed, "batches", replica, i))
             for i, (client, size) in enumerate(zip(task.clients, self._sizes, strict=True))
         ]
 

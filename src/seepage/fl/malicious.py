@@ -16,7 +16,7 @@ from ..core.errors import ModelError, RefusedError, UsageError
 from ..core.seeds import derive_seed, torch_rng
 from ..core.views import ServerKnowledge
 from .aggregation import Aggregation
-from .batches import Epochs, Poisson, distinct, expected_batch
+from .batches import distinct, draws_of, expected_batch
 from .client import ClientTrainer
 from .participation import admitted
 from .probe import traits
@@ -120,9 +120,9 @@ class _Round:
 
     def _draws(self, client: int) -> list[Tensor]:
         training, data = self.transcript.task.training, self.transcript.task.clients[client].train
-        kind = Poisson if any(d.poisson for d in self.transcript.defenses) else Epochs
         size = expected_batch(len(data), training.batch_size)
-        draws = kind(len(data), size, torch_rng(*self.seeds, "batches", client))
+        rng = torch_rng(*self.seeds, "batches", client)
+        draws = draws_of(self.transcript.defenses, len(data), size, rng)
         return [draws.draw() for _ in range(training.local_steps)]
 
     def _update(

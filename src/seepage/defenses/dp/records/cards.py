@@ -192,7 +192,8 @@ RECORDS: tuple[DefenseCard, ...] = (
             ),
             MAX_GRAD_NORM,
         ),
-        mechanism="per-record clipping and square-root Toeplitz noise over a client's steps",
+        mechanism="per-record clipping and square-root Toeplitz noise over a client's steps, "
+        "whose epochs all go through its records in one order",
         guarantee="formal",
         adaptive_attacks=("averaged",),
         protects="whether any one record was trained on, over all steps together",

@@ -8,15 +8,19 @@ arXiv 2103.00039; Denisov et al. 2022, arXiv 2202.08312; the factorization: Fich
 Henzinger & Upadhyay 2023, arXiv 2202.11205).
 
 The noise is carried from step to step at the client, which is where defenses carry anything, so
-records are what is protected. A client draws shuffled epochs: a record enters at most one step
-an epoch, but may end one epoch and begin the next, so steps are accounted 1 apart.
+records are what is protected. All epochs of a client go through its records in one order, so
+that n records in batches of B enter steps floor(n / B) or more apart. Where B divides n the steps
+are n / B apart exactly, and what is accounted is the worst that happens: C is nonnegative and
+falls along its columns, so it is the record of the first batch (Choquette-Choo et al. 2023,
+arXiv 2211.06530, for participation once an epoch, and arXiv 2306.08153 for a least separation;
+Kalinin & Lampert 2024, arXiv 2405.13763, theorem 2, for the closed form).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -54,6 +58,8 @@ class DPFTRL(RecordLevelDefense):
     noise_multiplier : standard deviation of the fresh noise / `max_grad_norm`, >= 0
     max_grad_norm : L2 norm that a record's gradient is clipped to, > 0
     """
+
+    same_order: ClassVar[bool] = True
 
     noise_multiplier: float = 1.0
     max_grad_norm: float = 1.0
@@ -123,7 +129,8 @@ class DPFTRL(RecordLevelDefense):
     def released(self, exposure: Exposure) -> MatrixGaussian:
         """Return the mechanism of all steps of the client with the fewest records.
 
-        T steps of B of its n records begin ceil(T B / n) epochs, each with one use of a record.
+        T steps of B of its n records begin ceil(T B / n) epochs, each with one use of a record,
+        floor(n / B) steps or more after the one before.
         """
         steps = exposure.rounds * exposure.local_steps
         batch = min(exposure.batch_size or exposure.examples, exposure.examples)
@@ -132,6 +139,6 @@ class DPFTRL(RecordLevelDefense):
             noise_multiplier=self.noise_multiplier,
             releases=steps,
             participations=min(epochs, steps),
-            min_separation=1,
+            min_separation=exposure.examples // batch,
             adjacency="zero-out",
         )
