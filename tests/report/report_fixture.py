@@ -76,6 +76,7 @@ def findings() -> tuple[Finding, ...]:
         gain=0.11,
         gain_ci=(-0.01, 0.22),
         bound=None,
+        curve=None,
         control=Control(kind="planted", value=0.56, ci=(0.47, 0.65), leaked=False),
         verdict="inconclusive",
         reason="61.0% is how well members are told from others (50 % is chance); without the "

@@ -15,9 +15,9 @@ def ceilings(record: EpsilonRecord) -> list[tuple[str, str]]:
         for fpr, bound in record.max_tpr.items()
     ]
     if record.max_accuracy is not None:
-        found.append(("a secret bit guessed right", percent(record.max_accuracy)))
+        found.append(("accuracy for a secret bit", percent(record.max_accuracy)))
     if isfinite(record.information_bits):
-        found.append(("told", f"{epsilon(record.information_bits)} bits"))
+        found.append((f"told of one {record.unit}", f"{epsilon(record.information_bits)} bits"))
     return found
 
 
@@ -25,8 +25,7 @@ def remarks(record: EpsilonRecord) -> list[str]:
     """Return the ceilings and the Bayesian figure, a sentence each, where a record has them."""
     told: list[str] = []
     if isfinite(record.total_epsilon) and (found := ceilings(record)):
-        each = ", ".join(f"{what} {most}" for what, most in found)
-        told.append(f"the most that any attack gets of one {record.unit}: {each}")
+        told.append(f"no attack exceeds {', '.join(f'{most} {what}' for what, most in found)}")
     if record.bayesian_epsilon is not None:
         told.append(f"Bayesian epsilon {epsilon(record.bayesian_epsilon)}: {BAYESIAN}")
     return told

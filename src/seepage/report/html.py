@@ -9,6 +9,10 @@ from ..core.errors import UsageError
 from ..core.registry import cards
 from ..core.results import LEAK, Result
 from . import budget, digest, plan_facts, words
+from .curve_figure import HEIGHT as CURVE_HEIGHT
+from .curve_figure import MOST as CURVES
+from .curve_figure import WIDTH as CURVE_WIDTH
+from .curve_figure import curve_figures
 from .interval_figure import WIDTH, interval_figure
 from .pictures import GALLERIES, galleries
 from .utility import utility_rows
@@ -23,6 +27,7 @@ def render(result: Result) -> str:
     """Return the page; text from the result can't inject markup."""
     findings = digest.ranked(result.findings)
     drawn = galleries(result)
+    curves = curve_figures(findings)
     return (
         _environment()
         .get_template("report.html.j2")
@@ -39,6 +44,10 @@ def render(result: Result) -> str:
             galleries=drawn[:GALLERIES],
             profiles=any(g.rows and next(iter(g.rows.values()))[0].profile for g in drawn),
             more_galleries=max(len(drawn) - GALLERIES, 0),
+            curves=curves[:CURVES],
+            more_curves=max(len(curves) - CURVES, 0),
+            curve_width=CURVE_WIDTH,
+            curve_height=CURVE_HEIGHT,
             facts=plan_facts.job_facts(result),
             utility=utility_rows(result.utility),
             cost=plan_facts.cost_rows(result.cost),

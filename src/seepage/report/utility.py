@@ -24,13 +24,13 @@ def score(quality: Mapping[str, Any], side: str = "test") -> str:
     """Return a score with its limits, and how it fell where there were several runs.
 
     >>> score({"test": 0.9, "test_ci": [0.87, 0.93], "runs": 3, "test_range": [0.88, 0.91]})
-    '0.900 [0.870, 0.930], 3 runs 0.880 to 0.910'
+    '0.900 [0.870, 0.930]; 3 runs, 0.880 to 0.910'
     """
     text = f"{quality[side]:.3f}"
     if limits := quality.get(f"{side}_ci"):
         text += f" [{limits[0]:.3f}, {limits[1]:.3f}]"
     if spread := quality.get(f"{side}_range"):
-        text += f", {quality['runs']} runs {spread[0]:.3f} to {spread[1]:.3f}"
+        text += f"; {quality['runs']} runs, {spread[0]:.3f} to {spread[1]:.3f}"
     return text
 
 
