@@ -149,7 +149,7 @@ def test_what_can_not_be_read_off_is_said():
     assert "no sum" in refused.explanation
     assert "client 3" in absent.explanation
     with pytest.raises(UsageError, match="single update"):
-        ModelInconsistency(inner="fedmia")(view, rng())
+        ModelInconsistency(inner="fed-mia")(view, rng())
 
 
 def test_where_single_updates_are_seen_it_sends_honest_models_and_reads_those():

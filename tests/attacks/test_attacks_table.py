@@ -178,12 +178,12 @@ def test_what_it_needs_and_is_not_told_is_not_applicable(card: AttackCard, kind:
 
 def test_names_settings_and_kinds_are_checked():
     view = a_view("update")
-    with pytest.raises(UsageError, match="did you mean 'fedmia'"):
-        attack_view("fedmai", view, torch.Generator())
+    with pytest.raises(UsageError, match="did you mean 'fed-mia'"):
+        attack_view("fed-mai", view, torch.Generator())
     with pytest.raises(PlanError, match="no parameter 'step'; did you mean 'steps'"):
         attack_view("dlg", view, torch.Generator(), step=3)
     with pytest.raises(NotApplicableError, match="not update"):
-        attack_view("fedmia", view, torch.Generator())
+        attack_view("fed-mia", view, torch.Generator())
 
 
 def test_the_catalogue_needs_neither_torch_nor_numpy():
@@ -201,7 +201,7 @@ def test_scores_of_one_client_say_nothing_of_another():
     strangers = Candidates(X[900:1000], Y[900:1000])
     view = replace(view, facts=(strangers,))
     member = torch.arange(100) < 50
-    for name in ("gradient-cosine", "fedmia"):
+    for name in ("gradient-cosine", "fed-mia"):
         scores = attack_view(name, view, torch.Generator()).scores
         wins = (scores[member][:, None] > scores[~member]).double().mean()
         # Three standard errors of the Mann-Whitney statistic at 50 against 50.

@@ -20,7 +20,7 @@ from seepage.core.registry import card
 from seepage.core.task import Task, Training
 from seepage.core.threat import Observer
 
-CHEAP = ["fully-connected", "label-counts", "final-loss"]
+CHEAP = ["fully-connected", "label-counts", "loss"]
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +71,7 @@ def test_tables_and_regression_run_too() -> None:
         nn.MSELoss(),
         (inputs, scaled),
         batch_size=2,
-        attacks=["fully-connected", "final-loss"],
+        attacks=["fully-connected", "loss"],
         observers=["honest-server", "model-holder"],
     )
     assert result["fully-connected"].verdict == "leak"

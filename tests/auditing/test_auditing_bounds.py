@@ -37,7 +37,7 @@ def audited(out: Path, defense: LocalDP, metric: str = "identification_rate") ->
         (inputs / 16, targets),
         batch_size=4,
         rounds=54,
-        attacks=["fully-connected", "final-loss"],
+        attacks=["fully-connected", "loss"],
         observers=["honest-server", "model-holder"],
         defenses=[defense],
         gate=Gate(metrics=(metric,)),
@@ -68,7 +68,7 @@ def test_curves_are_the_bounds_of_the_guarantee_with_the_measurement_on_them(sou
     ((prior, *figures),) = rate.curve.measured
     assert tuple(figures) == (rate.value, *rate.ci)
     assert dict(rate.curve.bound)[prior] == pytest.approx(rate.bound)
-    fprs = [x for x, *_ in sound["final-loss"].curve.measured]
+    fprs = [x for x, *_ in sound["loss"].curve.measured]
     assert len(fprs) > 10
     assert fprs[-1] == 1
 

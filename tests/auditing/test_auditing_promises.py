@@ -102,10 +102,10 @@ def _null_membership(attack, kind, federations, observer):
 @pytest.mark.parametrize("name", sorted(cards("defenses")))
 def test_a_defense_faces_its_adaptive_attacks_whether_chosen_or_not(name: str) -> None:
     plain = job()
-    defended = replace(plain, defenses=(card("defenses", name).build({}),), attacks=("final-loss",))
-    chosen = Attacker(card=card("attacks", "final-loss"), settings={})
+    defended = replace(plain, defenses=(card("defenses", name).build({}),), attacks=("loss",))
+    chosen = Attacker(card=card("attacks", "loss"), settings={})
     cells, _ = enumerate_cells([defended], [chosen], list(Observer))
-    assert {*card("defenses", name).adaptive_attacks, "final-loss"} == {
+    assert {*card("defenses", name).adaptive_attacks, "loss"} == {
         c.attack.name for c in cells
     }
 

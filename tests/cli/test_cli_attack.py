@@ -61,7 +61,7 @@ def test_a_defense_takes_part_and_words_name_it_all(tmp_path: Path) -> None:
         (["dlg", "--draws", "0"], "use 1 or more"),
         (["dlg", "--batch", "0"], "--batch is 0; use 1 or more"),
         (["dlg", "--out", "/dev/null/here"], "can't be written"),
-        (["fedmia"], "`seepage audit`"),
+        (["fed-mia"], "`seepage audit`"),
         (["averaged", "--defense", "secure-aggregation"], "secure-aggregation hides"),
         (["spear", "--model", "lenet"], "the first layer is a Conv2d"),
     ],

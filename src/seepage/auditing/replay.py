@@ -10,6 +10,7 @@ from ..core.errors import UsageError
 from ..core.names import nearest
 from ..core.plan import Component
 from ..core.plan_reader import plan_from_json
+from ..core.registry import canonical_finding
 from ..core.results import Finding, Result
 from .api import audit_plan
 
@@ -19,6 +20,7 @@ def replay(recorded: Result, finding: str) -> tuple[Finding, Finding]:
 
     Raises `UsageError` where the run has no such finding or was no plan's.
     """
+    finding = canonical_finding(finding)
     known = {f.id: f for f in recorded.findings}
     if finding not in known:
         raise UsageError(f"this run has no finding {finding!r}{nearest(finding, known)}")

@@ -117,7 +117,7 @@ class Bench:
         observers = [o for o in found.observers if OBSERVERS[o].audited]
         chosen = [Attacker(card=found, settings=attack.settings)]
         cells, ruled_out = enumerate_cells([self.job], chosen, observers)
-        cells = [cell for cell in cells if cell.attack.name == attack.name]
+        cells = [cell for cell in cells if cell.attack.name == found.name]
         if not cells:
             reason = ruled_out[0].reason if ruled_out else "no observer gets a view that it reads"
             raise UsageError(f"{attack.name} can't be run on this job: {reason}")

@@ -8,7 +8,7 @@ import click
 
 from ..core.errors import UsageError
 from ..core.names import nearest
-from ..core.registry import cards
+from ..core.registry import by_name, cards
 from ..core.threat import OBSERVERS
 
 KINDS = ("attacks", "defenses", "observers", "datasets", "models", "plans")
@@ -47,12 +47,16 @@ def show(name: str) -> None:
     from ..report.table import print_card
     from .terminal import Terminal
 
-    known = {n: c for kind in KINDS for n, c in catalogue(kind).items()}
+    known = {n: c for kind in KINDS for n, c in _by_name(kind).items()}
     alike = {_bare(n): n for n in known}
     found = name if name in known else alike.get(_bare(name))
     if found is None:
         raise UsageError(f"nothing is called {name!r}{nearest(name, known)}")
     print_card(known[found], Terminal())
+
+
+def _by_name(kind: str) -> dict[str, Any]:
+    return catalogue(kind) if kind == "observers" else by_name(kind)
 
 
 def _bare(name: str) -> str:

@@ -28,7 +28,10 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
-    """What any registered thing says of itself; `name` is how plans and commands call it."""
+    """What any registered thing says of itself; `name` is how plans and commands call it.
+
+    `aliases` are names that it had before, by which it is still found.
+    """
 
     name: str
     summary: str
@@ -36,6 +39,7 @@ class Card:
     reference: str = ""
     year: int | None = None
     parameters: tuple[Parameter, ...] = ()
+    aliases: tuple[str, ...] = ()
 
     def load(self) -> Any:
         """Import and return the implementation."""

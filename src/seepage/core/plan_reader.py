@@ -13,8 +13,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 from . import toml_lines
 from .errors import PlanError, UsageError
 from .names import nearest
-from .plan import MOMENTS, Component, Plan, check_observers, parse_budget
-from .registry import card, cards
+from .plan import MOMENTS, Acceptance, Component, Plan, check_observers, parse_budget
+from .registry import canonical, canonical_finding, card, cards
 
 _KINDS: dict[Any, str] = {
     int: "a whole number",
@@ -78,10 +78,12 @@ class _Reader:
                     (*path, key),
                     f"unknown key {_dotted((*path, key))!r}{nearest(key, hints)}",
                 )
-        required = {f.name for f in fields(cls)} if cls.__name__ == "Acceptance" else set[str]()
+        required = {f.name for f in fields(cls)} if cls is Acceptance else set[str]()
         if missing := required - data.keys():
             raise self.fail(path, f"{_dotted(path)} lacks {', '.join(sorted(missing))}")
         values = {k: self.value(hints[k], v, (*path, k)) for k, v in data.items()}
+        if cls is Acceptance:
+            values["id"] = canonical_finding(values["id"])
         try:
             return cls(**values)
         except UsageError as error:
@@ -97,7 +99,9 @@ class _Reader:
         settings = {k: v for k, v in data.items() if k != "name"}
         if ":" not in name:
             try:
-                card(kind, name).check(settings)
+                found = card(kind, name)
+                found.check(settings)
+                name = found.name
             except UsageError as error:
                 culprit = next((k for k in settings if repr(k) in str(error)), "name")
                 raise self.fail((*path, culprit), str(error)) from error
@@ -111,7 +115,10 @@ class _Reader:
         if origin is tuple:
             if not isinstance(value, list):
                 raise self.fail(path, f"{_dotted(path)} must be a list, not {value!r}")
-            return tuple(self.value(args[0], v, (*path, i)) for i, v in enumerate(value))
+            values = (self.value(args[0], v, (*path, i)) for i, v in enumerate(value))
+            if path[-1] == "attacks" and args[0] is str:
+                return tuple(canonical("attacks", name) for name in values)
+            return tuple(values)
         if is_dataclass(kind):
             return self.table(kind, value, path)  # pyright: ignore[reportArgumentType]
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -194,6 +201,9 @@ def _step(place: Any, part: str, where: str) -> Any:
         names: list[str] = [str(item.get("name", i)) for i, item in enumerate(place)]
         if part in names:
             return place[names.index(part)]
+        known = [canonical("attacks", name) for name in names]
+        if canonical("attacks", part) in known:
+            return place[known.index(canonical("attacks", part))]
         if part.isdigit() and int(part) < len(place):
             return place[int(part)]
         raise UsageError(f"{where}: not in the plan{nearest(part, names)}")

@@ -8,6 +8,7 @@ to load is a warning: a broken neighbor must not stop an audit.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -47,8 +48,8 @@ def cards(kind: str) -> dict[str, Any]:
             for card in loaded if isinstance(loaded, tuple | list) else (loaded,):
                 if not isinstance(card, KINDS[kind]):
                     raise TypeError(f"{card!r} is no {KINDS[kind].__name__}")
-                if card.name in found:
-                    raise ValueError(f"the name {card.name!r} is taken")
+                if taken := {card.name, *card.aliases} & _by_name(found).keys():
+                    raise ValueError(f"the name {min(taken)!r} is taken")
                 found[card.name] = card
         except Exception as error:  # whatever a stranger's module raises
             warnings.warn(
@@ -60,9 +61,32 @@ def cards(kind: str) -> dict[str, Any]:
     return found
 
 
+def by_name(kind: str) -> dict[str, Any]:
+    """Return every card of a kind by each name that it goes by, aliases included."""
+    return _by_name(cards(kind))
+
+
+def canonical(kind: str, name: str) -> str:
+    """Return the name of the card that goes by `name`; a name that nobody has stays as it is."""
+    found = by_name(kind).get(name)
+    return found.name if found else name
+
+
+def canonical_finding(finding: str) -> str:
+    """Return a finding's id, `task/observer/attack/moment/metric`, with its attack's own name."""
+    parts = finding.rsplit("/", 3)
+    if len(parts) == 4:
+        parts[1] = canonical("attacks", parts[1])
+    return "/".join(parts)
+
+
 def card(kind: str, name: str) -> Any:
-    """Return one card; an unknown name raises `UsageError` with the nearest one."""
-    known = cards(kind)
+    """Return one card by name or alias; an unknown one raises `UsageError` with the nearest."""
+    known = by_name(kind)
     if name not in known:
         raise UsageError(f"no {kind[:-1]} is called {name!r}{nearest(name, known)}")
     return known[name]
+
+
+def _by_name(found: Mapping[str, Card]) -> dict[str, Any]:
+    return {name: card for card in found.values() for name in (card.name, *card.aliases)}

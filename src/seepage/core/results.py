@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date
 from math import inf
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import UsageError
 from .privacy import EpsilonRecord
-from .registry import cards
+from .registry import canonical, canonical_finding, cards
 
 SCHEMA = "seepage.result/1"
 PASS, LEAK, INCONCLUSIVE, CLEAR = "pass", "leak", "inconclusive", "clear"
@@ -124,7 +124,8 @@ class Result:
     folder: Path | None = None
 
     def __getitem__(self, attack: str) -> Finding:
-        ours = [f for f in self.findings if f.attack == attack]
+        name = canonical("attacks", attack)
+        ours = [f for f in self.findings if f.attack == name]
         if not ours:
             known = sorted({f.attack for f in self.findings})
             raise KeyError(f"no finding of {attack!r}; there are: {', '.join(known) or 'none'}")
@@ -145,7 +146,9 @@ class Result:
             )
         top = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         top["findings"] = tuple(_finding(f) for f in data["findings"])
-        top["not_run"] = tuple(NotRun(**n) for n in data["not_run"])
+        top["not_run"] = tuple(
+            replace(NotRun(**n), attack=canonical("attacks", n["attack"])) for n in data["not_run"]
+        )
         top["privacy"] = tuple(_epsilon_record(p) for p in data["privacy"])
         return cls(**top, folder=folder)
 
@@ -183,6 +186,8 @@ def _finding(data: Mapping[str, Any]) -> Finding:
     control = dict(data["control"])
     control["ci"] = tuple(control["ci"])
     values: dict[str, Any] = {**data, "control": Control(**control)}
+    values["id"] = canonical_finding(data["id"])
+    values["attack"] = canonical("attacks", data["attack"])
     for name in ("ci", "gain_ci"):
         values[name] = tuple(data[name])
     if curve := data.get("curve"):

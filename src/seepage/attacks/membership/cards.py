@@ -12,7 +12,8 @@ _ONLINE = Parameter(
 
 MEMBERSHIP = (
     AttackCard(
-        name="final-loss",
+        name="loss",
+        aliases=("final-loss",),
         summary="Membership from the final model's loss: low on the records it was trained on.",
         implementation="seepage.attacks.membership.final_loss:FinalLoss",
         reference="Yeom et al. 2018, arXiv 1709.01604",
@@ -39,7 +40,8 @@ MEMBERSHIP = (
         cost="moderate",
     ),
     AttackCard(
-        name="fedmia",
+        name="fed-mia",
+        aliases=("fedmia",),
         summary="Membership in one client's data, held against the other clients' updates.",
         implementation="seepage.attacks.membership.fedmia:FedMIA",
         reference="Zhu et al. 2024, arXiv 2402.06289",
