@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from seepage.core.guarantees import GuaranteeTest
 from seepage.core.plan import Acceptance, Component, DataPlan, Gate, Plan, TaskPlan
 from seepage.core.privacy import EpsilonRecord
 from seepage.core.results import Control, Curve, Finding, NotRun, Result
@@ -39,6 +40,25 @@ BASE = Finding(
     gated=True,
     seconds=41.2,
     details={"psnr": 24.125, "ssim": 0.81, "realized_1pct_fpr": 0.0098, "line": 12},
+)
+
+
+GUARANTEE = GuaranteeTest(
+    task="digits",
+    mechanism="DP-SGD, noise multiplier 1",
+    unit="record",
+    claimed=8.0,
+    delta=1e-5,
+    epsilon=1.25,
+    power=4.4,
+    most=6.3,
+    confidence=0.95,
+    method="f-dp",
+    attack="candidate-test",
+    observer="honest-server",
+    kind="mislabelled",
+    canaries=500,
+    planted=251,
 )
 
 
@@ -241,6 +261,7 @@ def audit_result() -> Result:
         cost={"seconds": 131.4, "bytes_up": 4_211_200, "bytes_down": 4_400_000},
         privacy=records(),
         findings=findings(),
+        guarantees=(GUARANTEE,),
         not_run=(
             NotRun(
                 task="wine",

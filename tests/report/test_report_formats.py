@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from report_fixture import HOSTILE, IMAGES, findings
 
+from seepage.core.guarantees import GuaranteeTest
 from seepage.core.privacy import EpsilonRecord
 from seepage.core.registry import cards
 from seepage.core.results import Control, Finding, NotRun, Result
@@ -43,6 +44,7 @@ def test_json_meets_the_schema_and_comes_back_whole(result: Result) -> None:
     back = Result.from_json(data)
     assert back.findings == result.findings
     assert (back.privacy, back.not_run) == (result.privacy, result.not_run)
+    assert back.guarantees == result.guarantees != ()
     assert json_file.render(back) == json_file.render(result)
 
 
@@ -54,6 +56,7 @@ def test_schema_names_every_field_and_no_other() -> None:
         (Control, found["$defs"]["control"]),
         (NotRun, found["$defs"]["not_run"]),
         (EpsilonRecord, found["$defs"]["epsilon_record"]),
+        (GuaranteeTest, found["$defs"]["guarantee_test"]),
     ):
         names = {f.name for f in fields(cls)} - {"folder"}
         assert set(part["properties"]) == names == set(part["required"])
@@ -159,3 +162,12 @@ def test_cards_import_light() -> None:
 
 def test_hostile_text_is_in_the_fixture() -> None:
     assert any(f.attack == HOSTILE for f in findings())
+
+
+def test_canaries_say_what_they_showed_and_what_they_could_have_shown(result: Result) -> None:
+    (test,) = result.guarantees
+    said = markdown.render(result)
+    assert "not refuted: claimed epsilon 8" in said
+    assert "at least 1.25 was shown, where 4.4 would show if it is exactly true" in said
+    broken = replace(result, guarantees=(replace(test, epsilon=8.5),))
+    assert "REFUTED: claimed epsilon 8" in markdown.render(broken)

@@ -13,7 +13,7 @@ COMMANDS = {
     "show": ("catalogue:show", "Show the card of one of them."),
     "report": ("reports:report", "Write reports of a finished run."),
     "replay": ("replay:replay", "Run one finding of a finished run again."),
-    "compare": ("reports:compare", "Show what changed between two finished runs."),
+    "compare": ("reports:compare", "Lay finished runs side by side, or over their epsilon."),
     "init": ("init:init", "Write a commented plan to start from."),
     "epsilon": ("epsilon:epsilon", "Print the epsilon that a mechanism really has."),
     "ledger": ("ledger:ledger", "Show what each client has spent of its privacy budget."),

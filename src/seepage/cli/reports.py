@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from ..core.errors import UsageError
 from ..core.registry import card
 from .audit import dump, load_result
+
+if TYPE_CHECKING:
+    from ..core.results import Result
 
 
 @click.command()
@@ -24,17 +29,53 @@ def report(run: str, formats: str, out: Path | None) -> None:
 
 
 @click.command()
-@click.argument("before", type=click.Path())
-@click.argument("after", type=click.Path())
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
-def compare(before: str, after: str, as_json: bool) -> None:
-    """Lay two finished runs side by side: leakage, bounds, utility, cost, and what changed."""
-    from ..report.compare import compare as compare_results
-    from ..report.compare import print_comparison
-    from .terminal import Terminal
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Draw the curves over epsilon (.html)."
+)
+def compare(runs: tuple[str, ...], as_json: bool, out: Path | None) -> None:
+    """Lay finished runs side by side: leakage, bounds, utility, cost.
 
-    found = compare_results(load_result(before), load_result(after))
-    if as_json:
-        dump(found.to_json())
-        return
-    print_comparison(found, Terminal())
+    Two runs: what changed from the first to the second. More, of the same job at different
+    noise: utility and leakage over their total epsilon.
+    """
+    from .terminal import Terminal, until_closed
+
+    if len(runs) < 2:
+        raise UsageError("compare needs two runs or more")
+    if out is not None and out.suffix != ".html":
+        raise UsageError(f"--out {out}: curves are drawn as .html")
+    results = [load_result(run) for run in runs]
+    if out is not None:
+        _draw(results, out)
+    with until_closed():
+        if len(results) == 2:
+            from ..report.compare import compare as compare_results
+            from ..report.compare import print_comparison
+
+            changes = compare_results(*results)
+            dump(changes.to_json()) if as_json else print_comparison(changes, Terminal())
+            return
+        from ..report.tradeoff import tradeoffs
+        from ..report.tradeoff_table import print_tradeoffs
+
+        found = tradeoffs(results)
+        if as_json:
+            dump({"tradeoffs": [tradeoff.to_json() for tradeoff in found]})
+            return
+        print_tradeoffs(found, Terminal())
+
+
+def _draw(results: list[Result], out: Path) -> None:
+    """Write the page of curves and say where it is."""
+    from ..report.tradeoff import tradeoffs
+    from ..report.tradeoff_page import render_tradeoffs
+
+    page = render_tradeoffs(tradeoffs(results))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(page)
+    except OSError as error:
+        raise UsageError(f"{out}: can't be written: {error.strerror}") from error
+    click.echo(f"curves: {out}", err=True)

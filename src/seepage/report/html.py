@@ -14,12 +14,11 @@ from .curve_figure import MOST as CURVES
 from .curve_figure import WIDTH as CURVE_WIDTH
 from .curve_figure import curve_figures
 from .interval_figure import WIDTH, interval_figure
+from .pages import environment
 from .pictures import GALLERIES, galleries
 from .utility import utility_rows
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-
     from ..core.cards import AttackCard
 
 
@@ -29,7 +28,7 @@ def render(result: Result) -> str:
     drawn = galleries(result)
     curves = curve_figures(findings)
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             result=result,
@@ -59,35 +58,6 @@ def render(result: Result) -> str:
             BAYESIAN=budget.BAYESIAN,
         )
     )
-
-
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("seepage.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_printable,
-    )
-    environment.filters.update(
-        figure=words.figure,
-        limits=words.limits,
-        metric=words.metric,
-        percent=words.percent,
-        epsilon=words.epsilon,
-        duration=words.duration,
-        sentence=words.sentence,
-        details=plan_facts.measured_details,
-    )
-    return environment
-
-
-def _printable(value: Any) -> Any:
-    # Markup is a subclass of str that is escaped already; only plain text is cleaned.
-    return words.printable(value) if type(value) is str else value
 
 
 def _attacks(result: Result) -> list[AttackCard]:

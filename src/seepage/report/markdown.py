@@ -7,6 +7,7 @@ import re
 from ..core.results import Finding, Result
 from .budget import remarks
 from .digest import VERDICTS, cautions, counts, ranked
+from .guarantees import tested
 from .utility import utility_rows
 from .words import epsilon, figure, limits, metric, printable
 
@@ -40,6 +41,7 @@ def render(result: Result) -> str:
             f"{text(record.observer)}: {text(record.mechanism)}"
             + "".join(f"; {text(remark)}" for remark in remarks(record))
         )
+    lines += [f"- **Guarantee** ({text(t.task)}): {text(tested(t))}" for t in result.guarantees]
     for what, before, after in utility_rows(result.utility):
         scores = f"{before or '-'} undefended, {after or '-'} defended"
         lines.append(f"- **Utility**, {text(what)}: {text(scores)}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..core.results import Finding, Result
 from .budget import remarks
 from .digest import VERDICTS, cautions, counts, ranked
+from .guarantees import tested
 from .listing import cards_json, print_card, print_cards
 from .utility import utility_rows
 from .words import epsilon, figure, limits, printable, short_metric
@@ -118,6 +119,7 @@ def _closing(result: Result) -> list[str]:
             f"{record.unit}, {record.adjacency}, against {record.observer}: {record.mechanism}{job}"
         )
         lines += [f"  {remark}" for remark in remarks(record)]
+    lines += [f"{test.task}: {tested(test)}" for test in result.guarantees]
     lines += [
         f"{what}: {before or '-'} undefended, {after or '-'} defended"
         for what, before, after in utility_rows(result.utility)

@@ -30,6 +30,16 @@ METRICS: dict[str, tuple[str, str, str]] = {
         "labels",
         "Share of the victims' labels that were recovered.",
     ),
+    "property_rate": (
+        "property rate",
+        "property",
+        "Share of a batch's values in one column that were counted right.",
+    ),
+    "attribute_accuracy": (
+        "attribute accuracy",
+        "attribute",
+        "Share of known records whose value in an unknown column was guessed.",
+    ),
     "psnr": ("PSNR", "PSNR", "Likeness of reconstruction and original, in decibels."),
     "ssim": ("SSIM", "SSIM", "Structural likeness of reconstruction and original, at most 1."),
     "mse": ("MSE", "MSE", "Mean squared error of the reconstruction."),
