@@ -7,21 +7,21 @@ import shlex
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cache
+from dataclasses import asdict, replace
 from math import ceil
 from typing import Any, Protocol
 
 from ..core.errors import NotApplicableError, SeepageError, SeepageWarning
+from ..core.guarantees import GuaranteeTest
 from ..core.intervals import units_for_clear
-from ..core.plan import Gate
-from ..core.privacy import EpsilonRecord, Exposure
+from ..core.plan import Gate, Plan
+from ..core.privacy import EpsilonRecord
 from ..core.results import NotRun, Result
-from ..core.seeds import torch_rng
-from ..core.task import Task
 from . import evidence as stored
 from .bounds import with_bounds, with_success
+from .canary_audit import CanaryAudit
 from .cells import Cell, Job, Measured, enumerate_cells
+from .exposure import exposure
 from .federations import Federations
 from .job_facts import job_facts, measurer
 from .measuring import Laboratory
@@ -88,9 +88,17 @@ def run(spec: Spec, store: Store, watcher: Watcher, *, include_records: bool = F
             not_run.append(found)
         else:
             measured.append(found)
+    guarantees: list[GuaranteeTest] = []
+    for job in spec.jobs if plan.canaries.count else ():
+        watcher.cell(f"{job.task.name}/canaries", len(cells), len(cells))
+        found = _guarantees(job, plan, store)
+        if isinstance(found, NotRun):
+            not_run.append(found)
+        else:
+            guarantees += found
     facts = [job_facts(lab.federations, store) for lab in labs.values()]
     seconds = _spent(store, time.monotonic() - started, worked=worked)
-    return _result(spec, store, measured, not_run, facts, seconds)
+    return _result(spec, store, measured, not_run, guarantees, facts, seconds)
 
 
 def _spent(store: Store, seconds: float, *, worked: bool) -> float:
@@ -105,7 +113,8 @@ def hypotheses(cells: Sequence[Cell], jobs: Sequence[Job], gate: Gate) -> int:
     """Return how many findings the gate may count: what Holm's correction is paid for."""
     metrics = {
         "reconstruction": {"identification_rate"},
-        "attribute": {"label_rate"},
+        "attribute": {"label_rate", "property_rate"},
+        "column": {"attribute_accuracy"},
         "membership": {"auc", "tpr_at_1pct_fpr"},
     }
     others = {j.task.name: sum(len(c.holdout) for c in j.task.clients) for j in jobs}
@@ -123,29 +132,6 @@ def hypotheses(cells: Sequence[Cell], jobs: Sequence[Job], gate: Gate) -> int:
 def width(job: Job, units: int) -> int:
     """Return how many rounds a moment spans: enough for the units, a third of the job at most."""
     return max(1, min(ceil(units / job.task.cohort), job.task.training.rounds // 3))
-
-
-def exposure(job: Job, delta: float) -> Exposure:
-    """Return how often and how finely the job touches its records."""
-    training, task = job.task.training, job.task
-    examples = min(len(c.train) for c in task.clients)
-    return Exposure(
-        rounds=training.rounds,
-        local_steps=training.local_steps,
-        batch_size=min(training.batch_size or examples, examples),
-        examples=examples,
-        clients=len(task.clients),
-        cohort=task.cohort,
-        delta=delta,
-        parameters=_parameters(task),
-    )
-
-
-@cache
-def _parameters(task: Task) -> Mapping[str, int]:
-    """Return the number of values of each trainable parameter, by name."""
-    named = task.build(torch_rng(0, "parameters")).named_parameters()
-    return {name: p.numel() for name, p in named if p.requires_grad}
 
 
 def privacy(spec: Spec) -> tuple[EpsilonRecord, ...]:
@@ -184,6 +170,25 @@ def _run_cell(lab: Laboratory, cell: Cell, store: Store) -> Measured | NotRun:
     return found
 
 
+def _guarantees(job: Job, plan: Plan, store: Store) -> list[GuaranteeTest] | NotRun:
+    """Return the tests of a job's claimed epsilons, which are run once and stored."""
+    kept = store.read("canaries", job.task.name)
+    if kept is not None:
+        return [GuaranteeTest(**test) for test in kept["tests"]]
+    try:
+        found = CanaryAudit(job=job, plan=plan.canaries, seed=plan.seed, delta=plan.delta).run()
+    except SeepageError as error:
+        return NotRun(
+            task=job.task.name,
+            attack=plan.canaries.attack,
+            observer=plan.canaries.observer,
+            moment="canaries",
+            reason=str(error),
+        )
+    store.write("canaries", job.task.name, {"tests": [asdict(test) for test in found]})
+    return list(found)
+
+
 def _read(store: Store, cell: Cell) -> Measured | None:
     content = store.read("cells", cell.id)
     if content is None:
@@ -218,6 +223,7 @@ def _result(
     store: Store,
     measured: Sequence[Measured],
     not_run: Sequence[NotRun],
+    guarantees: Sequence[GuaranteeTest],
     facts: Sequence[Mapping[str, Any]],
     seconds: float,
 ) -> Result:
@@ -234,7 +240,7 @@ def _result(
             text = f"gate.accept names {accepted.id!r}, which is no finding of this audit"
             warnings.warn(text, SeepageWarning, stacklevel=2)
     not_run = _gate_not_run(not_run, spec.plan.gate)
-    verdict, reason = overall(findings, not_run)
+    verdict, reason = overall(findings, not_run, guarantees)
     settings = spec.plan.to_json()
     result = Result(
         verdict=verdict,
@@ -256,6 +262,7 @@ def _result(
         privacy=privacy(spec),
         findings=findings,
         not_run=tuple(not_run),
+        guarantees=tuple(guarantees),
         replay=_replay(spec),
         folder=store.folder,
     )

@@ -12,6 +12,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..core.guarantees import GuaranteeTest
 from ..core.intervals import holm, p_value
 from ..core.plan import Gate
 from ..core.results import CLEAR, INCONCLUSIVE, LEAK, PASS, Control, Finding, NotRun
@@ -25,6 +26,8 @@ _PLAIN = {
     "tpr_at_01pct_fpr": "of the members are found at 0.1 % false alarms",
     "auc": "is how well members are told from others (50 % is chance)",
     "label_rate": "of the victims' labels are recovered",
+    "property_rate": "of the batches' values in a column are counted right",
+    "attribute_accuracy": "of the victims' values in a column are guessed",
 }
 
 
@@ -66,8 +69,22 @@ def judge(measured: Sequence[Measured], gate: Gate, today: datetime.date) -> tup
     )
 
 
-def overall(findings: Sequence[Finding], not_run: Sequence[NotRun]) -> tuple[str, str]:
-    """Return the audit's verdict and its reason, from findings and cells without one."""
+def overall(
+    findings: Sequence[Finding],
+    not_run: Sequence[NotRun],
+    guarantees: Sequence[GuaranteeTest] = (),
+) -> tuple[str, str]:
+    """Return the audit's verdict and its reason, from findings and cells without one.
+
+    A claimed epsilon that canaries refute fails the audit, whatever the gate counts.
+    """
+    for test in guarantees:
+        if test.refuted:
+            return LEAK, (
+                f"{test.task}: canaries refute the claimed epsilon {test.claimed:.3g} of "
+                f"{test.mechanism}: it is at least {test.epsilon:.3g} at {test.confidence:.0%} "
+                "confidence, so its implementation is broken"
+            )
     counted = [f for f in findings if f.gated and f.accepted is None]
     broken = [f for f in findings if f.broken]
     if broken:

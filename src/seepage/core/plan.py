@@ -7,13 +7,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .errors import UsageError
+from .errors import UsageError, require_least
 from .names import nearest
 from .task import Training
 from .threat import OBSERVERS, Observer
 
 MOMENTS = ("start", "middle", "end")
-METRICS = ("identification_rate", "label_rate", "tpr_at_1pct_fpr", "tpr_at_01pct_fpr", "auc")
+CANARY_KINDS = ("mislabelled", "crafted")
+CANARY_METHODS = ("f-dp", "steinke")
+METRICS = (
+    *("identification_rate", "label_rate", "property_rate", "attribute_accuracy"),
+    *("tpr_at_1pct_fpr", "tpr_at_01pct_fpr", "auc"),
+)
 
 
 def check_observers(names: Iterable[str], where: str = "observers") -> None:
@@ -116,6 +121,39 @@ class Gate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CanaryPlan:
+    """Canaries that test the claimed epsilon of each job in one run more.
+
+    Fields
+    ------
+    count : canaries, each trained on by the toss of a coin (0: no test)
+    kind : `mislabelled`, or `crafted` to stand out among gradients
+    max_norm : length that a crafted canary's gradient should have, > 0
+    attack, observer : who scores the canaries
+    method : `f-dp` or `steinke`, bounds that hold for one run
+    confidence : with which the bound holds, in (0.5, 1)
+    """
+
+    count: int = 0
+    kind: str = "mislabelled"
+    max_norm: float = 1.0
+    attack: str = "candidate-test"
+    observer: str = Observer.HONEST_SERVER.value
+    method: str = "f-dp"
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be meant."""
+        require_least("canaries", self, count=0)
+        check_observers([self.observer], "canaries: observer")
+        for name, known in (("kind", CANARY_KINDS), ("method", CANARY_METHODS)):
+            if (value := getattr(self, name)) not in known:
+                raise UsageError(f"canaries: {name} is {value!r}{nearest(str(value), known)}")
+        if not self.max_norm > 0 or not 0.5 < self.confidence < 1:
+            raise UsageError("canaries: max_norm is above 0, confidence above 0.5 and below 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """A whole audit.
 
@@ -124,6 +162,7 @@ class Plan:
     budget : how long cells may start, e.g. `60s`, `10m`, or `none`
     attacks : those to run (empty: every one that applies)
     observers : those to audit (empty: every one that is built)
+    canaries : the test of claimed epsilons
     units : independent draws a finding rests on (0: enough for a clear to be possible)
     delta : of the epsilon records
     """
@@ -136,6 +175,7 @@ class Plan:
     attacks: tuple[Component, ...] = ()
     observers: tuple[str, ...] = tuple(o.value for o, card in OBSERVERS.items() if card.audited)
     gate: Gate = field(default_factory=Gate)
+    canaries: CanaryPlan = field(default_factory=CanaryPlan)
     units: int = 0
     delta: float = 1e-5
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
+from .guarantees import GuaranteeTest
 from .privacy import EpsilonRecord
 from .registry import canonical, canonical_finding, cards
 
@@ -105,7 +106,10 @@ class NotRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """An audit's outcome; `result[attack]` is that attack's worst finding."""
+    """An audit's outcome; `result[attack]` is that attack's worst finding.
+
+    `guarantees` is what canaries showed of claimed epsilons, where they were planted.
+    """
 
     verdict: str
     reason: str
@@ -120,6 +124,7 @@ class Result:
     findings: tuple[Finding, ...]
     not_run: tuple[NotRun, ...]
     replay: str
+    guarantees: tuple[GuaranteeTest, ...] = ()
     schema: str = SCHEMA
     folder: Path | None = None
 
@@ -150,6 +155,9 @@ class Result:
             replace(NotRun(**n), attack=canonical("attacks", n["attack"])) for n in data["not_run"]
         )
         top["privacy"] = tuple(_epsilon_record(p) for p in data["privacy"])
+        top["guarantees"] = tuple(
+            GuaranteeTest(**_unbounded(g)) for g in data.get("guarantees", ())
+        )
         return cls(**top, folder=folder)
 
     @classmethod
@@ -177,9 +185,13 @@ class Result:
 
 
 def _epsilon_record(data: Mapping[str, Any]) -> EpsilonRecord:
-    values: dict[str, Any] = {k: inf if v == "unbounded" else v for k, v in data.items()}
+    values = _unbounded(data)
     values["composition"] = tuple(values.get("composition", ()))
     return EpsilonRecord(**values)
+
+
+def _unbounded(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: inf if v == "unbounded" else v for k, v in data.items()}
 
 
 def _finding(data: Mapping[str, Any]) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -66,6 +66,18 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @classmethod
+    def joined(cls, parts: Iterable[Records]) -> Records:
+        """Return the records of one or more sets, one after the other."""
+        import torch
+
+        parts = list(parts)
+        return cls(
+            inputs=torch.cat([part.inputs for part in parts]),
+            targets=torch.cat([part.targets for part in parts]),
+            rows=torch.cat([part.rows for part in parts]),
+        )
 
     def take(self, index: Tensor) -> Records:
         """Return the records at `index` (int64 `[k]`), in that order."""

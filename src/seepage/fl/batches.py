@@ -114,11 +114,6 @@ def cohort_of(clients: int, size: int, rng: torch.Generator) -> tuple[int, ...]:
 
 def distinct(batches: Iterable[Records]) -> Records:
     """Return the records of some batches, each row once."""
-    batches = list(batches)
-    joined = Records(
-        inputs=torch.cat([b.inputs for b in batches]),
-        targets=torch.cat([b.targets for b in batches]),
-        rows=torch.cat([b.rows for b in batches]),
-    )
+    joined = Records.joined(batches)
     first = {row: i for i, row in reversed(list(enumerate(joined.rows.tolist())))}
     return joined.take(torch.tensor(sorted(first.values()), dtype=torch.int64))

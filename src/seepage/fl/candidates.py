@@ -47,10 +47,6 @@ def _sample(records: Records, limit: int, rng: torch.Generator) -> Records:
 
 
 def _mixed(sets: Sequence[tuple[Records, Tensor]], rng: torch.Generator) -> tuple[Records, Tensor]:
-    joined = Records(
-        inputs=torch.cat([r.inputs for r, _ in sets]),
-        targets=torch.cat([r.targets for r, _ in sets]),
-        rows=torch.cat([r.rows for r, _ in sets]),
-    )
+    joined = Records.joined(records for records, _ in sets)
     order = torch.randperm(len(joined), generator=rng)
     return joined.take(order), torch.cat([member for _, member in sets])[order]

@@ -73,6 +73,7 @@ def train_many(
     defenses: Sequence[Defense] = (),
     keep: Collection[int] = (),
     in_step: bool | None = None,
+    cores: int | None = None,
     on_trained: Callable[[int, int], None] | None = None,
 ) -> list[Trained]:
     """Train `task` on each of the deals, as `engine.train` would up to rounding.
@@ -82,6 +83,7 @@ def train_many(
     keep : rounds before which the global state is kept
     in_step : force or forbid training federations in step where it is possible (None: where
         it was measured to be faster)
+    cores : processes to spread over, where the work is worth it (None: all of the machine)
     on_trained : told the number of federations that are done, and of all
 
     What it returns does not depend on how the work is spread. Raises what `engine.train` does.
@@ -90,7 +92,7 @@ def train_many(
     chunks = [deals.some(slice(i, i + together)) for i in range(0, len(deals), together)]
     found: list[Trained] = []
     started = time.perf_counter()
-    cores = os.cpu_count() or 1
+    cores = cores or os.cpu_count() or 1
     for done, chunk in enumerate(chunks):
         each = (time.perf_counter() - started) / max(done, 1)
         if done and cores > 1 and each * (len(chunks) - done) > WORTH_PROCESSES:
