@@ -210,7 +210,7 @@ def jittered(model: nn.Module, seed: int) -> nn.Module:
     return model
 
 
-def simulation(width: int, records: int = 12) -> Simulation:
+def simulation(width: int, records: int = 12, steps: int = 3) -> Simulation:
     """A way to train an MLP of the job on parts of a pool, as if it were a federation."""
 
     def train(
@@ -220,7 +220,7 @@ def simulation(width: int, records: int = 12) -> Simulation:
         found: list[Simulated] = []
         for k, part in enumerate(parts):
             start = jittered(mlp(width), seed + k)
-            model = fitted(start, pool.inputs[part], pool.targets[part], 3)
+            model = fitted(start, pool.inputs[part], pool.targets[part], steps)
             state = {n: v.detach().clone() for n, v in model.state_dict().items()}
             found.append(Simulated(model.eval(), (state,) * len(rounds)))
         return found

@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from seepage.attacks.membership.candidate_losses import candidate_losses, per_record_losses
-from seepage.attacks.membership.final_loss import FinalLoss
+from seepage.attacks.membership.loss import LossScore
 from seepage.attacks.membership.loss_trajectory import LossTrajectory
 from seepage.core.errors import NotApplicableError
 from seepage.core.threat import Observer
@@ -49,23 +49,23 @@ def overfit() -> tuple[nn.Module, Candidates, Tensor]:
 
 def test_final_loss_finds_what_an_overfit_model_remembers(overfit):
     model, candidates, member = overfit
-    white = FinalLoss()(ModelView(**common(candidates, Observer.MODEL_HOLDER), model=model), RNG)
+    white = LossScore()(ModelView(**common(candidates, Observer.MODEL_HOLDER), model=model), RNG)
     assert auc(white.scores, member) > 0.9
     with torch.no_grad():
         logits = model(candidates.inputs)
     for outputs in (logits, logits.softmax(1)):
         view = OutputsView(**common(candidates, Observer.MODEL_USER), outputs=outputs)
-        black = FinalLoss()(view, RNG)
+        black = LossScore()(view, RNG)
         assert spearmanr(white.scores, black.scores).statistic > 0.999
     untrained = ModelView(**common(candidates, Observer.MODEL_HOLDER), model=mlp(4))
-    assert abs(auc(FinalLoss()(untrained, RNG).scores, member) - 0.5) < 0.1
+    assert abs(auc(LossScore()(untrained, RNG).scores, member) - 0.5) < 0.1
 
 
 def test_probabilities_that_round_to_one_keep_their_order():
     logits = torch.tensor([[20.0, 0.0], [25.0, 0.0], [30.0, 0.0]])
     candidates = Candidates(inputs=torch.zeros(3, 64), targets=torch.zeros(3, dtype=torch.int64))
     view = OutputsView(**common(candidates, Observer.MODEL_USER), outputs=logits.softmax(1))
-    scores = FinalLoss()(view, RNG).scores
+    scores = LossScore()(view, RNG).scores
     assert scores[0] < scores[1] < scores[2] < 0
 
 
@@ -73,14 +73,14 @@ def test_final_loss_of_a_regression():
     candidates = Candidates(inputs=torch.rand(5, 64), targets=torch.arange(5.0))
     facts = common(candidates, Observer.MODEL_USER, MeanSquaredError(), 0)
     outputs = torch.full((5, 1), 2.0)
-    scores = FinalLoss()(OutputsView(**facts, outputs=outputs), RNG).scores
+    scores = LossScore()(OutputsView(**facts, outputs=outputs), RNG).scores
     assert scores.tolist() == [-4.0, -1.0, 0.0, -1.0, -4.0]
 
     class Constant(nn.Module):
         def forward(self, x):
             return torch.full((len(x), 1), 2.0)
 
-    white = FinalLoss()(ModelView(**facts, model=Constant()), RNG).scores
+    white = LossScore()(ModelView(**facts, model=Constant()), RNG).scores
     assert torch.equal(white, scores)
 
 
@@ -142,8 +142,8 @@ def test_a_loss_of_no_single_record_is_not_applicable():
 def test_without_candidates_nothing_is_scored(overfit):
     model = overfit[0]
     with pytest.raises(NotApplicableError, match="candidates"):
-        FinalLoss()(ModelView(**common(None, Observer.MODEL_HOLDER), model=model), RNG)
+        LossScore()(ModelView(**common(None, Observer.MODEL_HOLDER), model=model), RNG)
     candidates = overfit[1]
     view = OutputsView(**common(candidates, Observer.MODEL_USER), outputs=torch.rand(4, 1))
     with pytest.raises(NotApplicableError, match="no probability"):
-        FinalLoss()(view, RNG)
+        LossScore()(view, RNG)

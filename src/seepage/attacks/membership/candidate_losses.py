@@ -37,15 +37,22 @@ def candidate_losses(
     `state` replaces the tensors of `model` that it names; the model itself is left as it
     is. Raises `NotApplicableError` where the loss does not work on single records.
     """
-    trial = deepcopy(model).eval()
-    losses: list[Tensor] = []
+    outputs = outputs_of(model, candidates.inputs, state)
     with torch.no_grad():
-        for inputs, targets in zip(
-            candidates.inputs.split(CHUNK), candidates.targets.split(CHUNK), strict=True
-        ):
-            outputs: Any = functional_call(trial, dict(state or {}), (inputs,))
-            losses.append(per_record_losses(loss, outputs, targets))
-    return torch.cat(losses)
+        return per_record_losses(loss, outputs, candidates.targets)
+
+
+def outputs_of(model: nn.Module, inputs: Tensor, state: Update | None = None) -> Tensor:
+    """Return the model's outputs for records `[n, *shape]` in evaluation mode.
+
+    `state` replaces the tensors of `model` that it names; the model itself is left as it is.
+    """
+    trial = deepcopy(model).eval()
+    with torch.no_grad():
+        parts: list[Any] = [
+            functional_call(trial, dict(state or {}), (part,)) for part in inputs.split(CHUNK)
+        ]
+    return torch.cat(parts)
 
 
 def per_record_losses(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -14,10 +14,27 @@ MEMBERSHIP = (
     AttackCard(
         name="loss",
         aliases=("final-loss",),
-        summary="Membership from the final model's loss: low on the records it was trained on.",
-        implementation="seepage.attacks.membership.final_loss:FinalLoss",
-        reference="Yeom et al. 2018, arXiv 1709.01604",
+        summary="Membership from the final model's loss, confidence or entropy, calibrated or not.",
+        implementation="seepage.attacks.membership.loss:LossScore",
+        reference=(
+            "Yeom et al. 2018, arXiv 1709.01604; Song & Mittal 2021, arXiv 2003.10595; "
+            "Watson et al. 2022, arXiv 2111.08440"
+        ),
         year=2018,
+        parameters=(
+            Parameter(
+                name="score",
+                default="loss",
+                summary="loss, confidence, entropy or modified-entropy",
+            ),
+            Parameter(
+                name="calibrated",
+                default=False,
+                summary="whether it is held against shadow federations without the record",
+            ),
+            _SHADOWS,
+            _ONLINE,
+        ),
         observers=(Observer.MODEL_HOLDER, Observer.MODEL_USER),
         needs=(Capability.HOLDS_CANDIDATES,),
         views=("model", "outputs"),

@@ -7,15 +7,13 @@ negative squared error, in logarithms, for regression.
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch.func import functional_call
 
 from ...core.errors import NotApplicableError
 from ...core.views import AuxiliaryData, GlobalModelsView, OutputsView
-from .candidate_losses import CHUNK, known_candidates
+from .candidate_losses import known_candidates, outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,15 +33,34 @@ def confidence(outputs: Tensor, targets: Tensor, classes: int) -> Tensor:
     >>> confidence(torch.tensor([[0.2, 0.8]]), torch.tensor([1]), 2).exp()
     tensor([4.], dtype=torch.float64)
     """
-    outputs = outputs.double()
     if not classes:
-        if outputs.numel() != targets.numel():
-            raise NotApplicableError(
-                f"outputs of shape {tuple(outputs.shape)} are no predictions of {len(targets)} "
-                "targets"
-            )
-        errors = (outputs.reshape(len(targets), -1) - targets.reshape(len(targets), -1)).square()
-        return -errors.mean(1).clamp_min(_LEAST_ERROR).log()
+        return -squared_errors(outputs.double(), targets).clamp_min(_LEAST_ERROR).log()
+    logs = log_probabilities(outputs, targets)
+    index = targets.long()[:, None]
+    own = logs.gather(1, index)[:, 0]
+    return own - logs.scatter(1, index, -torch.inf).logsumexp(1)
+
+
+def squared_errors(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean squared error of each prediction, `[n]`.
+
+    Raises `NotApplicableError` where there are not as many outputs as targets.
+    """
+    if outputs.numel() != targets.numel():
+        raise NotApplicableError(
+            f"outputs of shape {tuple(outputs.shape)} are no predictions of {len(targets)} targets"
+        )
+    difference = outputs.reshape(len(targets), -1) - targets.reshape(len(targets), -1)
+    return difference.square().mean(1)
+
+
+def log_probabilities(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return outputs that are logits as they are and probabilities in logarithms, in doubles.
+
+    Both are log-probabilities but for a constant a row, `[n, classes]`. Raises
+    `NotApplicableError` where the outputs do not fit the targets.
+    """
+    outputs = outputs.double()
     if outputs.ndim != 2 or outputs.shape[1] < 2 or len(outputs) != len(targets):
         raise NotApplicableError(
             f"outputs of shape {tuple(outputs.shape)} hold no probability of each class for "
@@ -52,9 +69,7 @@ def confidence(outputs: Tensor, targets: Tensor, classes: int) -> Tensor:
     sums = outputs.sum(1)
     if bool((outputs >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
         outputs = outputs.clamp_min(torch.finfo(torch.float32).tiny).log()
-    index = targets.long()[:, None]
-    own = outputs.gather(1, index)[:, 0]
-    return own - outputs.scatter(1, index, -torch.inf).logsumexp(1)
+    return outputs
 
 
 def confidence_seen(view: ModelView | OutputsView | GlobalModelsView) -> Tensor:
@@ -73,13 +88,9 @@ def confidence_of(federation: Simulated, records: AuxiliaryData, classes: int) -
 
 
 def _at(model: nn.Module, states: Sequence[Update], records: AuxiliaryData, classes: int) -> Tensor:
-    trial = deepcopy(model).eval()
-    found: list[Tensor] = []
-    with torch.no_grad():
-        for state in states or [{}]:
-            parts: list[Any] = [
-                functional_call(trial, dict(state), (inputs,))
-                for inputs in records.inputs.split(CHUNK)
-            ]
-            found.append(confidence(torch.cat(parts), records.targets, classes))
-    return torch.stack(found)
+    return torch.stack(
+        [
+            confidence(outputs_of(model, records.inputs, state), records.targets, classes)
+            for state in states or [{}]
+        ]
+    )

@@ -1,9 +1,19 @@
-"""Membership from the loss of the final model.
+"""Membership from what the final model answers for a record.
 
-A model that overfits has a lower loss on the records it was trained on than on others:
-the score of a record (x, y) is -loss(f(x), y) (Yeom, Giacomelli, Fredrikson & Jha 2018,
-"Privacy risk in machine learning", arXiv 1709.01604). An observer who sees nothing but the
-model's answers scores log p(y | x), or -(f(x) - y)^2 for regression.
+A model that overfits answers surely and rightly on the records that it was trained on. Four
+scores of its answer p to a record (x, y), higher for a member:
+
+    loss               -loss(f(x), y)
+    confidence         p_y
+    entropy            sum_c p_c log p_c
+    modified-entropy   (1 - p_y) log p_y + sum_{c != y} p_c log(1 - p_c)
+
+(Yeom, Giacomelli, Fredrikson & Jha 2018, arXiv 1709.01604; Song & Mittal 2021, "Systematic
+Evaluation of Privacy Risks of Machine Learning Models", arXiv 2003.10595, eq. 8.) Some records
+are easy for a model that never saw them: calibrated, a score is held against its mean under
+shadow federations that were trained without the record (Watson, Guo, Cormode & Sablayrolles
+2022, "On the Importance of Difficulty Calibration in Membership Inference Attacks", arXiv
+2111.08440, eq. 2).
 """
 
 from __future__ import annotations
@@ -14,61 +24,68 @@ from typing import TYPE_CHECKING
 import torch
 
 from ...core.claims import MembershipScores
-from ...core.errors import NotApplicableError
+from ...core.errors import NotApplicableError, UsageError, require_least
+from ...core.names import nearest
 from ...core.views import OutputsView
-from .candidate_losses import candidate_losses, known_candidates
+from .candidate_losses import candidate_losses, known_candidates, outputs_of
+from .output_scores import SCORES, answer_scores
+from .shadows import shadows_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from ...core.views import ModelView
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FinalLoss:
-    """Scores candidates by the final model's negative loss. It has no hyper-parameters."""
+class LossScore:
+    """Scores candidates by the final model's answers to them.
+
+    Fields
+    ------
+    score : `loss`, `confidence`, `entropy` or `modified-entropy`
+    calibrated : whether it is held against shadow federations without the record
+    shadows : federations to train where it is calibrated, >= 4
+    online : whether half of them train on a candidate; else none does
+    """
+
+    score: str = "loss"
+    calibrated: bool = False
+    shadows: int = 16
+    online: bool = True
+
+    def __post_init__(self) -> None:
+        require_least("loss", self, shadows=4)
+        if self.score not in SCORES:
+            raise UsageError(f"loss: score is {self.score!r}{nearest(self.score, SCORES)}")
 
     def __call__(self, view: ModelView | OutputsView, rng: torch.Generator) -> MembershipScores:  # noqa: ARG002
         """Return a score for each candidate, `[n]`.
 
-        Raises `NotApplicableError` where there are no candidates, or where the outputs or
-        the loss do not fit them.
+        Raises `NotApplicableError` where there are no candidates, where the outputs or the loss
+        do not fit them, where a score other than the loss is asked of a regression, or where
+        the observer can't train the shadows that calibrate.
         """
+        known_candidates(view)
+        black = isinstance(view, OutputsView)
+        scores = self._of_outputs(view, view.outputs) if black else self._of(view, view.model)
+        if not self.calibrated:
+            return MembershipScores(scores=scores)
+        shadows = shadows_of(view, self.shadows, online=self.online)
+        every = torch.stack([self._of(view, f.model) for f in shadows.federations])
+        without = ~shadows.inside[:, : len(scores)]
+        if not bool(without.any(0).all()):
+            raise NotApplicableError("a candidate is in every shadow federation: train more")
+        usual = torch.where(without, every, 0).sum(0) / without.sum(0)
+        note = f"calibrated by {self.shadows} shadow federations"
+        return MembershipScores(scores=scores - usual, note=note)
+
+    def _of(self, view: ModelView | OutputsView, model: nn.Module) -> Tensor:
         candidates = known_candidates(view)
-        if not isinstance(view, OutputsView):
-            return MembershipScores(scores=-candidate_losses(view.model, view.loss, candidates))
-        if view.job.classes:
-            return MembershipScores(scores=log_probability(view.outputs, candidates.targets))
-        return MembershipScores(scores=_negative_error(view.outputs, candidates.targets))
+        if self.score == "loss" and not isinstance(view, OutputsView):
+            return -candidate_losses(model, view.loss, candidates)
+        return self._of_outputs(view, outputs_of(model, candidates.inputs))
 
-
-def log_probability(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the log-probability of the targets `[n]` under outputs `[n, classes]`.
-
-    Rows that are probabilities are taken as they are, others as logits. From probabilities
-    it is computed as -log(1 + (1 - p) / p) with 1 - p summed over the other classes:
-    records whose p rounds to 1 keep their order.
-
-    >>> log_probability(torch.tensor([[0.25, 0.75]]), torch.tensor([1])).exp()
-    tensor([0.7500])
-    """
-    if outputs.ndim != 2 or outputs.shape[1] < 2 or len(outputs) != len(targets):
-        raise NotApplicableError(
-            f"outputs of shape {tuple(outputs.shape)} hold no probability of each class for "
-            f"{len(targets)} candidates"
-        )
-    index = targets.long()[:, None]
-    sums = outputs.sum(1)
-    if not (bool((outputs >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)):
-        return outputs.log_softmax(1).gather(1, index)[:, 0]
-    own = outputs.gather(1, index)[:, 0].clamp_min(torch.finfo(outputs.dtype).tiny)
-    others = outputs.scatter(1, index, 0.0).sum(1)
-    return -torch.log1p(others / own)
-
-
-def _negative_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    if outputs.numel() != targets.numel():
-        raise NotApplicableError(
-            f"outputs of shape {tuple(outputs.shape)} are no predictions of {len(targets)} targets"
-        )
-    return -(outputs.reshape(len(targets), -1) - targets.reshape(len(targets), -1)).square().mean(1)
+    def _of_outputs(self, view: ModelView | OutputsView, outputs: Tensor) -> Tensor:
+        targets = known_candidates(view).targets
+        return answer_scores(self.score, outputs, targets, view.job.classes)
