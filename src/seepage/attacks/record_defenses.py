@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..core.cards import DefenseCard
 
-RECORD_LEVEL = ("dp-sgd", "per-coordinate-dp", "bayesian-noise")
+RECORD_LEVEL = ("dp-sgd", "per-coordinate-dp", "bayesian-noise", "dp-ftrl")
 _COUNT_NOISE = 10.0
 
 
@@ -46,16 +46,24 @@ class RecordDefense:
         """Return records' gradients `[k, *shape]` by parameter, each clipped."""
         clipped = dict(gradients)
         for names, norm in self.groups.items():
-            parts = [(gradients[n] / self.scales[n]).flatten(1) for n in names if n in gradients]
+            parts = [
+                torch.linalg.vector_norm(self._scaled(gradients[n], n).flatten(1), dim=1)
+                for n in names
+                if n in gradients
+            ]
             if not parts:
                 continue
-            lengths = torch.cat(parts, dim=1).norm(dim=1)
+            lengths = torch.linalg.vector_norm(torch.stack(parts), dim=0)
             factors = (norm / lengths.clamp_min(torch.finfo(lengths.dtype).tiny)).clamp(max=1)
             for name in names:
                 if name in gradients:
                     shape = (-1, *[1] * (gradients[name].ndim - 1))
                     clipped[name] = gradients[name] * factors.view(shape)
         return clipped
+
+    def _scaled(self, gradient: Tensor, name: str) -> Tensor:
+        scale = self.scales[name]
+        return gradient if isinstance(scale, float) and scale == 1.0 else gradient / scale
 
 
 def record_defense(
@@ -97,6 +105,8 @@ def _multiplier(card: DefenseCard, step: int) -> float | None:
         return None
     if card.name == "bayesian-noise":
         return least if settings.get("largest_multiplier") == least else None
+    if card.name == "dp-ftrl":
+        return least if step == 0 else None  # later noise depends on how many steps came before
     stages: Any = settings.get("noise_schedule") or ()
     times = next((factor for start, factor in reversed(stages) if start <= step), 1.0)
     multiplier = least * float(times)
