@@ -1,17 +1,36 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
-from attack_federations import CLIENTS, HELD, RNG, auc, history, mlp, slow_cosines
-from torch import nn
+from attack_federations import (
+    CLIENTS,
+    HELD,
+    RNG,
+    Federation,
+    auc,
+    history,
+    job,
+    locally_trained,
+    mlp,
+    slow_cosines,
+)
+from torch import Tensor, nn
 
 from seepage.attacks.membership.fedmia import FedMIA
 from seepage.attacks.membership.gradient_cosine import GradientCosine
 from seepage.attacks.membership.gradient_dots import gradient_dots
-from seepage.core.errors import NotApplicableError
+from seepage.core.errors import NotApplicableError, UsageError
+from seepage.core.threat import Observer
 from seepage.core.views import (
+    AggregateHistoryView,
+    BatchSize,
     Candidates,
+    GlobalModelsView,
+    HistoryView,
+    SeenAggregate,
     SeenRound,
 )
 
@@ -128,3 +147,79 @@ def test_a_still_gradient_or_update_has_cosine_zero():
     candidates = Candidates(inputs=torch.rand(3, 64), targets=torch.arange(3))
     found = gradient_dots(model, F.cross_entropy, candidates, SeenRound(0, state, {0: still}))
     assert found.cosines().tolist() == [[0.0]] * 3
+
+
+def summed(fed: Federation) -> tuple[AggregateHistoryView, GlobalModelsView, Tensor]:
+    """What is seen of a federation through secure sums, and by a participant; who is a member."""
+    inputs = torch.cat([s[0] for s in fed.shards] + [fed.outsiders[0]])
+    targets = torch.cat([s[1] for s in fed.shards] + [fed.outsiders[1]])
+    facts = (Candidates(inputs=inputs, targets=targets), BatchSize(HELD))
+    common = {"job": job(), "loss": nn.CrossEntropyLoss(), "facts": facts, "model": fed.model}
+    means = tuple(
+        SeenAggregate(
+            r.round,
+            r.state,
+            {n: sum(u[n] for u in r.updates.values()) / CLIENTS for n in r.state},
+        )
+        for r in fed.rounds
+    )
+    server = AggregateHistoryView(observer=Observer.HONEST_SERVER, rounds=means, **common)
+    states = tuple((r.round, r.state) for r in fed.rounds)
+    peer = GlobalModelsView(observer=Observer.PEER_CLIENT, rounds=states, **common)
+    return server, peer, torch.arange(len(targets)) < CLIENTS * HELD
+
+
+@pytest.mark.parametrize("score", ["cosine", "difference"])
+def test_a_sum_over_clients_tells_members_to_servers_and_peers(federations, score):
+    found, null = [], []
+    for i, fed in enumerate(federations):
+        for view in summed(fed)[:2]:
+            member = summed(fed)[2]
+            found.append(auc(GradientCosine(score=score)(view, RNG).scores, member))
+            other = summed(federations[i - 1])[view.observer is Observer.PEER_CLIENT]
+            strange = replace(other, facts=view.facts)
+            null.append(auc(GradientCosine(score=score)(strange, RNG).scores, member))
+    assert min(found) > 0.6
+    assert abs(sum(null) / len(null) - 0.5) < 0.1
+
+
+def test_the_peer_sees_the_server_s_sums_in_consecutive_models(federations):
+    server, peer, _ = summed(federations[0])
+    fewer = replace(server, rounds=server.rounds[:-1])
+    assert torch.allclose(
+        GradientCosine()(fewer, RNG).scores, GradientCosine()(peer, RNG).scores, atol=1e-5
+    )
+    with pytest.raises(NotApplicableError, match="no change"):
+        GradientCosine()(replace(peer, rounds=peer.rounds[:1]), RNG)
+
+
+def test_the_difference_is_what_a_record_takes_away_of_the_summed_gradient():
+    """||G||^2 - ||G - g||^2 of a batch whose gradients are known one by one."""
+    x, y = torch.rand(6, 64), torch.arange(6)
+    model = mlp(2)
+    state = {n: p.detach().clone() for n, p in model.named_parameters()}
+    each = []
+    for i in range(6):
+        loss = F.cross_entropy(model(x[i : i + 1]), y[i : i + 1])
+        each.append(
+            torch.cat([g.flatten() for g in torch.autograd.grad(loss, [*model.parameters()])])
+        )
+    update = locally_trained(mlp(2), state, x[:4], y[:4], 1)
+    view = HistoryView(
+        observer=Observer.HONEST_SERVER,
+        job=job(),
+        loss=nn.CrossEntropyLoss(),
+        facts=(Candidates(inputs=x, targets=y), BatchSize(4)),
+        client=0,
+        model=model,
+        rounds=(SeenRound(0, state, {0: update}),),
+    )
+    total = sum(each[:4])
+    expected = [float(total.square().sum() - (total - g).square().sum()) for g in each]
+    scores = GradientCosine(score="difference")(view, RNG).scores
+    assert torch.allclose(scores, torch.tensor(expected), rtol=1e-3, atol=1e-4)
+    unknown = replace(view, facts=view.facts[:1])
+    with pytest.raises(NotApplicableError, match="batch size"):
+        GradientCosine(score="difference")(unknown, RNG)
+    with pytest.raises(UsageError, match="did you mean 'cosine'"):
+        GradientCosine(score="cosines")

@@ -21,6 +21,7 @@ from seepage.core.errors import NotApplicableError, PlanError, UsageError
 from seepage.core.threat import OBSERVERS, Capability
 from seepage.core.views import (
     VIEW_KINDS,
+    AggregateHistoryView,
     AggregateView,
     BatchSize,
     Candidates,
@@ -28,6 +29,7 @@ from seepage.core.views import (
     HistoryView,
     ModelView,
     OutputsView,
+    SeenAggregate,
     SeenRound,
     ServerKnowledge,
     UpdateView,
@@ -63,7 +65,7 @@ def a_view(kind: str, card: AttackCard | None = None, **changes: Any) -> View:
     """
     model = mlp(32)
     facts = BatchSize(2), Candidates(X[:24], Y[:24]), auxiliary(), simulation(32)
-    defenses = (SUMMED,) if kind == "aggregate" else ()
+    defenses = (SUMMED,) if kind.startswith("aggregate") else ()
     common = {**known(*facts, defenses=defenses, clients=4, cohort=4), **changes}
     sent: dict[int, Any] = {}
     attack = card.build({}) if card else None
@@ -86,6 +88,9 @@ def a_view(kind: str, card: AttackCard | None = None, **changes: Any) -> View:
             for t in range(3)
         )
         return HistoryView(client=1, model=model, rounds=rounds, **common)
+    if kind == "aggregate-history":
+        sums = tuple(SeenAggregate(t, state, noisy(updates[t], 1e-4)) for t in range(3))
+        return AggregateHistoryView(model=model, rounds=sums, **common)
     if kind == "global-models":
         return GlobalModelsView(model=model, rounds=((0, state), (1, state)), **common)
     if kind == "model":

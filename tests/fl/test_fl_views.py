@@ -14,6 +14,7 @@ from seepage.fl.access import capabilities
 from seepage.fl.candidates import candidates
 from seepage.fl.engine import train
 from seepage.fl.views import (
+    aggregate_history_view,
     aggregate_views,
     client_views,
     global_models_view,
@@ -61,6 +62,7 @@ def _all_views(transcript, observer):
         *update_views(transcript, observer, rounds),
         *aggregate_views(transcript, observer, rounds),
         *history_views(transcript, observer, candidates=drawn.by_client),
+        *aggregate_history_view(transcript, observer, *drawn.pooled),
         *global_models_view(transcript, observer, *drawn.pooled),
         *model_view(transcript, observer, *drawn.pooled),
         *outputs_view(transcript, observer, *drawn.pooled),
@@ -250,3 +252,21 @@ def test_auxiliary_data_is_disjoint_from_the_targets():
     (view, _), *_ = update_views(transcript, SERVER, [0])
     assert torch.equal(view.fact(AuxiliaryData).inputs, mixed.inputs[3:5])
     assert not holds(view, mixed.inputs[0])
+
+
+def test_aggregates_of_several_rounds_are_seen_where_single_updates_are_not():
+    task = job(clients=3)
+    drawn = candidates(task, torch_rng(0, "candidates")).pooled
+    open_ = train(task, seed=0, record=[0, 2])
+    assert not aggregate_history_view(open_, SERVER, *drawn)
+    transcript = train(task, defenses=[SecretSum()], seed=0, record=[0, 2])
+    assert not aggregate_history_view(transcript, Observer.PEER_CLIENT, *drawn)
+    ((view, truth),) = aggregate_history_view(transcript, SERVER, *drawn)
+    assert [r.round for r in view.rounds] == [0, 2]
+    for seen in view.rounds:
+        record = transcript.rounds[seen.round]
+        assert all(torch.equal(record.state[n], v) for n, v in seen.state.items())
+        for name, value in seen.aggregate.items():
+            mean = sum(record.released[c][name] for c in range(3)) / 3
+            assert torch.allclose(value, mean, atol=1e-6)
+    assert torch.equal(truth.member, drawn[1])

@@ -17,6 +17,7 @@ from .evidence import Evidence
 
 SINGLE_MOMENT = {
     "history": "training",
+    "aggregate-history": "training",
     "global-models": "training",
     "model": "final",
     "outputs": "final",
@@ -27,6 +28,7 @@ _SEEN_THROUGH = {
     "update": Capability.SEES_CLIENT_UPDATES,
     "history": Capability.SEES_CLIENT_UPDATES,
     "aggregate": Capability.SEES_AGGREGATES,
+    "aggregate-history": Capability.SEES_AGGREGATES,
     "global-models": Capability.SEES_GLOBAL_MODELS,
     "model": Capability.SEES_FINAL_MODEL,
     "outputs": Capability.SEES_OUTPUTS,
@@ -131,7 +133,8 @@ def view_kind(attack: AttackCard, observer: Observer, defenses: Sequence[Defense
     if not set(attack.needs) <= has:
         return None
     for kind in attack.views:
-        weaker = (kind == "aggregate" and Capability.SEES_CLIENT_UPDATES in has) or (
+        summed = kind in {"aggregate", "aggregate-history"}
+        weaker = (summed and Capability.SEES_CLIENT_UPDATES in has) or (
             kind == "outputs" and Capability.SEES_FINAL_MODEL in has
         )
         if _SEEN_THROUGH[kind] in has and not weaker:

@@ -67,6 +67,7 @@ def membership_views(
         )
         return [(view, other, truth) for (view, truth), (other, _) in zip(real, null, strict=True)]
     builders: dict[str, Any] = {
+        "aggregate-history": cut.aggregate_history_view,
         "global-models": cut.global_models_view,
         "model": cut.model_view,
         "outputs": cut.outputs_view,

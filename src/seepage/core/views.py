@@ -187,6 +187,23 @@ class HistoryView(_Vantage):
     rounds: tuple[SeenRound, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenAggregate:
+    """One round of which the sum alone is seen: the global state before it, the mean update."""
+
+    round: int
+    state: Update
+    aggregate: Update
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class AggregateHistoryView(_Vantage):
+    """Several rounds of the mean update, where single updates are hidden."""
+
+    model: nn.Module
+    rounds: tuple[SeenAggregate, ...]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class GlobalModelsView(_Vantage):
     """The global model at the start of several rounds, as any participant receives it."""
@@ -209,12 +226,21 @@ class OutputsView(_Vantage):
     outputs: Tensor
 
 
-View = UpdateView | AggregateView | HistoryView | GlobalModelsView | ModelView | OutputsView
+View = (
+    UpdateView
+    | AggregateView
+    | HistoryView
+    | AggregateHistoryView
+    | GlobalModelsView
+    | ModelView
+    | OutputsView
+)
 
 VIEW_KINDS: dict[str, type[View]] = {
     "update": UpdateView,
     "aggregate": AggregateView,
     "history": HistoryView,
+    "aggregate-history": AggregateHistoryView,
     "global-models": GlobalModelsView,
     "model": ModelView,
     "outputs": OutputsView,

@@ -13,10 +13,12 @@ import torch
 from ..core.claims import MembershipTruth
 from ..core.threat import Capability, Observer
 from ..core.views import (
+    AggregateHistoryView,
     GlobalModelsView,
     HistoryView,
     ModelView,
     OutputsView,
+    SeenAggregate,
     SeenRound,
 )
 from .predict import predict
@@ -69,6 +71,35 @@ def history_views(
         cluster = f"{transcript.replica}/{client}"
         pairs.append((view, MembershipTruth(member=member, cluster=cluster)))
     return pairs
+
+
+def aggregate_history_view(
+    transcript: Transcript, observer: Observer, candidates: Records, member: Tensor
+) -> list[tuple[AggregateHistoryView, MembershipTruth]]:
+    """Return one View of the aggregates of up to ten recorded rounds.
+
+    Empty where the observer sees the single updates, which tell more. Rounds without an
+    aggregate are left out. `model` stands at the last round shown.
+    """
+    needed = (
+        Capability.HOLDS_CANDIDATES,
+        Capability.SEES_AGGREGATES,
+        Capability.SEES_GLOBAL_MODELS,
+    )
+    kept = [n for n in sorted(transcript.rounds) if transcript.rounds[n].aggregate]
+    if not kept or not sees(transcript, observer, *needed):
+        return []
+    if sees(transcript, observer, Capability.SEES_CLIENT_UPDATES):
+        return []
+    shown = [transcript.rounds[n] for n in evenly_spaced(kept, MOST_ROUNDS)]
+    view = AggregateHistoryView(
+        **common(transcript, observer, asked=candidates),
+        model=model_at(transcript, shown[-1].state, training=True),
+        rounds=tuple(
+            SeenAggregate(round=r.round, state=r.state, aggregate=r.aggregate) for r in shown
+        ),
+    )
+    return [(view, _truth(transcript, member))]
 
 
 def global_models_view(

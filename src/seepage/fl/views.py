@@ -1,10 +1,17 @@
 """All builders of Views: from a transcript to what one observer saw, and the truth behind it."""
 
 from .client_views import client_views
-from .membership_views import global_models_view, history_views, model_view, outputs_view
+from .membership_views import (
+    aggregate_history_view,
+    global_models_view,
+    history_views,
+    model_view,
+    outputs_view,
+)
 from .update_views import aggregate_views, update_views
 
 __all__ = [
+    "aggregate_history_view",
     "aggregate_views",
     "client_views",
     "global_models_view",

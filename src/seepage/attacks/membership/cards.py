@@ -43,16 +43,23 @@ MEMBERSHIP = (
     ),
     AttackCard(
         name="gradient-cosine",
-        summary="Membership from the angle between a record's gradient and a client's updates.",
+        summary="Membership from how a record's gradient lies to updates, or to their sum.",
         implementation="seepage.attacks.membership.gradient_cosine:GradientCosine",
         reference=(
             "Li, Li & Ribeiro 2022, Effective passive membership inference attacks in "
             "federated learning against overparameterized models"
         ),
         year=2022,
-        observers=(Observer.HONEST_SERVER, Observer.EAVESDROPPER),
-        needs=(Capability.HOLDS_CANDIDATES, Capability.SEES_CLIENT_UPDATES),
-        views=("history",),
+        parameters=(
+            Parameter(
+                name="score",
+                default="cosine",
+                summary="cosine, or difference: how much of the update's length the record takes",
+            ),
+        ),
+        observers=(Observer.HONEST_SERVER, Observer.EAVESDROPPER, Observer.PEER_CLIENT),
+        needs=(Capability.HOLDS_CANDIDATES, Capability.SEES_GLOBAL_MODELS),
+        views=("history", "aggregate-history", "global-models"),
         claims="membership",
         cost="moderate",
     ),
@@ -85,7 +92,7 @@ MEMBERSHIP = (
         implementation="seepage.attacks.membership.loss_trajectory:LossTrajectory",
         reference="Zhu et al. 2024, arXiv 2402.06289 (the loss series)",
         year=2024,
-        observers=(Observer.PEER_CLIENT,),
+        observers=(Observer.HONEST_SERVER, Observer.EAVESDROPPER, Observer.PEER_CLIENT),
         needs=(Capability.HOLDS_CANDIDATES, Capability.SEES_GLOBAL_MODELS),
         views=("global-models",),
         claims="membership",
