@@ -139,10 +139,12 @@ class Ledger:
     def spent(self, client: Id) -> float:
         """Return epsilon at the target's delta of all that `client` was charged for; 0 for none.
 
-        It never falls, and is exact for Gaussian charges. A Renyi filter's is loose (its first
-        release brings the whole surcharge of the conversion) until near the target. That the
-        total stays within the target holds whatever was chosen on the way; a smaller figure
-        read here holds if the moment to stop was not chosen by looking at what was released.
+        It never falls, and is exact for Gaussian charges (Smith & Thakurta 2022). A Renyi filter's
+        (Feldman & Zrnic 2021) is loose until near the target, because its first release brings
+        the whole surcharge of the conversion: a better order, chosen afterwards, is no filter.
+        That the total stays within the target holds whatever was chosen on the way; a smaller
+        figure read here holds if the moment to stop was not chosen by looking at what was
+        released.
         """
         with self._file.reading() as db:
             account = account_of(db, client, self._target)
