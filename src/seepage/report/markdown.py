@@ -43,7 +43,7 @@ def render(result: Result) -> str:
         )
     lines += [f"- **Guarantee** ({text(t.task)}): {text(tested(t))}" for t in result.guarantees]
     for what, before, after in utility_rows(result.utility):
-        scores = f"{before or '-'} undefended, {after or '-'} defended"
+        scores = f"undefended {before or '-'}, defended {after or '-'}"
         lines.append(f"- **Utility**, {text(what)}: {text(scores)}")
     if result.not_run:
         lines += ["", "Did not run:", ""]

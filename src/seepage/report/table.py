@@ -121,7 +121,7 @@ def _closing(result: Result) -> list[str]:
         lines += [f"  {remark}" for remark in remarks(record)]
     lines += [f"{test.task}: {tested(test)}" for test in result.guarantees]
     lines += [
-        f"{what}: {before or '-'} undefended, {after or '-'} defended"
+        f"{what}: undefended {before or '-'}, defended {after or '-'}"
         for what, before, after in utility_rows(result.utility)
     ]
     return lines

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-SIDES = {"test": "held out", "train": "trained on"}
+SCORES = {
+    "test": "{metric}, held out",
+    "train": "{metric}, trained on",
+    "gap": "{metric}, trained on less held out",
+    "test_auc": "AUC, held out",
+}
 
 
 def utility_rows(utility: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -38,11 +43,12 @@ def _shown(jobs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {
         _name(job, quality, side): score(quality, side)
         for job, quality in jobs.items()
-        for side in SIDES
+        for side in SCORES
         if side in quality
     }
 
 
 def _name(job: str, quality: Mapping[str, Any], side: str) -> str:
     over = f" ({quality[f'{side}_n']:,} records)" if f"{side}_n" in quality else ""
-    return f"{job} · {quality.get('metric', 'quality')}, {SIDES[side]}{over}"
+    what = SCORES[side].format(metric=quality.get("metric", "quality"))
+    return f"{job} · {what}{over}"
