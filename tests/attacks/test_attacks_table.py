@@ -52,6 +52,7 @@ QUICK = {
     "learning-to-invert": {"examples": 64, "components": 16},
     "lira": {"shadows": 8},
     "rmia": {"shadows": 4},
+    "white-box": {"shadows": 8},
 }
 SUMMED = next(card for card in DEFENSES if card.name == "secure-aggregation")
 EACH = pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)

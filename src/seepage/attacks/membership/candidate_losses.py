@@ -13,15 +13,13 @@ from ...core.errors import NotApplicableError
 from ...core.views import Candidates
 
 if TYPE_CHECKING:
-    from ...core.views import GlobalModelsView, HistoryView, Loss, ModelView, OutputsView, Update
+    from ...core.views import Loss, Update, View
 
 CHUNK = 512
 """Candidates that run through a model at once."""
 
 
-def known_candidates(
-    view: HistoryView | GlobalModelsView | ModelView | OutputsView,
-) -> Candidates:
+def known_candidates(view: View) -> Candidates:
     """Return the records in question; `NotApplicableError` where the view names none."""
     candidates = view.fact(Candidates)
     if candidates is None or not len(candidates.targets):

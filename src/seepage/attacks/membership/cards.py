@@ -145,6 +145,28 @@ MEMBERSHIP = (
         cost="dear",
     ),
     AttackCard(
+        name="white-box",
+        summary="Membership from answers, gradients and activations, learned on shadow "
+        "federations.",
+        implementation="seepage.attacks.membership.white_box:WhiteBox",
+        reference="Nasr, Shokri & Houmansadr 2019, arXiv 1812.00910",
+        year=2019,
+        parameters=(
+            _SHADOWS,
+            Parameter(name="rounds", default=3, summary="global models to look at, 1 or more"),
+            Parameter(
+                name="hidden",
+                default=0,
+                summary="units of the attack model's hidden layer; 0: it is logistic",
+            ),
+        ),
+        observers=(Observer.HONEST_SERVER, Observer.PEER_CLIENT, Observer.MODEL_HOLDER),
+        needs=(Capability.HOLDS_CANDIDATES, Capability.CAN_SIMULATE),
+        views=("global-models", "model"),
+        claims="membership",
+        cost="dear",
+    ),
+    AttackCard(
         name="rmia",
         summary="Membership from how many other records a record beats in likelihood, held "
         "against shadow federations.",
