@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ....core.views import Loss
+
+    Clip = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 # Values of updates that are held at once: 64 MB of floats.
 _MOST_VALUES = 2**24
@@ -33,11 +35,11 @@ class LocalTraining:
         *,
         steps: int,
         lr: float,
-        max_grad_norm: float | None = None,
+        clip: Clip | None = None,
     ) -> None:
-        """`names` are the tensors of an update in order; the norm is DP-SGD's, by record."""
+        """`names` are the tensors of an update in order; `clip` clips gradients of records."""
         self._model, self._loss, self._names = deepcopy(model), loss, list(names)
-        self._steps, self._lr, self._max_grad_norm = steps, lr, max_grad_norm
+        self._steps, self._lr, self._clip = steps, lr, clip
         for name, parameter in self._model.named_parameters():
             parameter.requires_grad_(name in self._names)
         self._state = {n: v.detach().clone() for n, v in self._model.state_dict().items()}
@@ -49,7 +51,7 @@ class LocalTraining:
     def updates(self, inputs: Tensor, targets: Tensor, rng: torch.Generator) -> Tensor:
         """Return an update `[n, p]` for each of `n` sets of inputs `[n, steps * batch, *shape]`."""
         size = sum(self._state[name].numel() for name in self._names)
-        records = inputs.shape[1] if self._max_grad_norm is not None else 1
+        records = inputs.shape[1] if self._clip is not None else 1
         chunk = max(1, min(128, _MOST_VALUES // (size * records)))
         found: list[Tensor] = []
         with torch.random.fork_rng(devices=[]):
@@ -83,21 +85,21 @@ class LocalTraining:
             return self._loss(functional_call(self._model, parameters, (x,)), y)
 
         slope: Any = grad(loss)
-        if self._max_grad_norm is None:
+        if self._clip is None:
             return slope(at, x, y)
         each: Any = vmap(slope, in_dims=(None, 0, 0), randomness="different")
-        return _clipped_mean(each(at, x[:, None], y[:, None]), self._max_grad_norm)
+        return _mean(self._clip(each(at, x[:, None], y[:, None])))
 
     def _alone(self, inputs: Tensor, targets: Tensor) -> Tensor:
         self._model.load_state_dict(self._state)
         moved = {n: torch.zeros_like(p) for n, p in self._start.items()}
         for x, y in zip(inputs.chunk(self._steps), targets.chunk(self._steps), strict=True):
-            if self._max_grad_norm is None:
+            if self._clip is None:
                 slope = self._gradient(x, y)
             else:
                 each = [self._gradient(x[i : i + 1], y[i : i + 1]) for i in range(len(x))]
                 stacked = {n: torch.stack([g[n] for g in each]) for n in moved}
-                slope = _clipped_mean(stacked, self._max_grad_norm)
+                slope = _mean(self._clip(stacked))
             with torch.no_grad():
                 for name, parameter in self._parameters.items():
                     moved[name] = moved[name] - self._lr * slope[name]
@@ -116,7 +118,5 @@ class LocalTraining:
         return torch.cat([moved[name].flatten() for name in self._names])
 
 
-def _clipped_mean(gradients: dict[str, Tensor], max_norm: float) -> dict[str, Tensor]:
-    norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients.values()]).norm(dim=0)
-    scale = (max_norm / norms.clamp_min(torch.finfo(norms.dtype).tiny)).clamp(max=1) / len(norms)
-    return {name: torch.tensordot(scale, g, 1) for name, g in gradients.items()}
+def _mean(gradients: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: g.mean(0) for name, g in gradients.items()}

@@ -10,12 +10,13 @@ import torch
 from ....core.views import AggregateView, UpdateView
 from ..observed import contributors, observed_batch_size
 from .local_training import LocalTraining
-from .simulated_defenses import Released, aggregated, record_clipping, sent
+from .simulated_defenses import Released, aggregated, sent, simulated_by_record
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ....core.cards import DefenseCard
+    from ...record_defenses import RecordDefense
     from .hashing import SignedHash
 
 # Values of updates that are held at once before they are hashed: 128 MB of floats.
@@ -48,9 +49,19 @@ class Simulation:
 
     @property
     def observed(self) -> Tensor:
-        """The observed update, flat, `[p]`."""
+        """The observed update, flat, where its noise is even, `[p]`."""
         parts = [self._observed[name].detach().flatten() for name in self.names]
-        return torch.cat(parts)
+        return torch.cat(parts) / self.spread
+
+    @property
+    def spread(self) -> float | Tensor:
+        """How loud the last noise is on each value, over its root mean square, `[p]`; 1 if even."""
+        nothing = torch.zeros(1, contributors(self.view), self.coordinates)
+        noise = self._released(nothing, torch.Generator()).noise
+        if not isinstance(noise, torch.Tensor):
+            return 1.0
+        loud = noise / _level(noise)
+        return loud.clamp_min(float(loud[loud > 0].min()))
 
     @property
     def coordinates(self) -> int:
@@ -72,43 +83,63 @@ class Simulation:
     ) -> tuple[Tensor, float]:
         """Return hashed updates `[n, m]` of batches `[n, records, *shape]`, without last noise.
 
-        The second is the standard deviation of that noise on each value.
+        They are of where that noise is even; the second is its standard deviation there.
         """
-        clients, job = contributors(self.view), self.view.job
+        clients, job, by_record = contributors(self.view), self.view.job, self._by_record
         training = LocalTraining(
             self.view.model,
             self.view.loss,
             self.names,
             steps=job.local_steps,
             lr=job.lr,
-            max_grad_norm=record_clipping(self.defenses),
+            clip=by_record.clip if by_record else None,
         )
         inputs, targets = _shuffled(inputs, targets, rng)
         chunk = max(1, _MOST_VALUES // (self.coordinates * clients))
         found: list[Tensor] = []
-        noise = 0.0
+        noise, spread = 0.0, self.spread
         for x, y in zip(inputs.split(chunk), targets.split(chunk), strict=True):
             x = x.unflatten(1, (clients, -1)).flatten(0, 1)
             y = y.unflatten(1, (clients, -1)).flatten(0, 1)
             updates = training.updates(x, y, rng).unflatten(0, (-1, clients))
             released = self._released(updates, rng)
-            found.append(hashing(released.values))
-            noise = released.noise * hashing.size**0.5
+            found.append(hashing(released.values / spread))
+            noise = _level(released.noise) * hashing.size**0.5
         return torch.cat(found), noise
 
     def _released(self, updates: Tensor, rng: torch.Generator) -> Released:
         """Return what is seen of the clients' updates `[n, clients, p]`, `[n, p]`."""
         job, defenses = self.view.job, self.defenses
         batch = observed_batch_size(self.view) // contributors(self.view)
-        released = sent(updates, defenses, batch=batch, steps=job.local_steps, lr=job.lr, rng=rng)
+        released = sent(
+            updates,
+            defenses,
+            batch=batch,
+            steps=job.local_steps,
+            lr=job.lr,
+            rng=rng,
+            by_record=self._by_record,
+            like={name: self._observed[name] for name in self.names},
+        )
         if isinstance(self.view, UpdateView):
             return Released(released.values[:, 0], released.noise)
         return aggregated(released, defenses, rng)
 
     @property
+    def _by_record(self) -> RecordDefense | None:
+        trained = dict(self.view.model.named_parameters())
+        like = {name: self._observed[name] for name in self.names if name in trained}
+        return simulated_by_record(self.defenses, like, self.view.round * self.view.job.local_steps)
+
+    @property
     def _observed(self) -> dict[str, Tensor]:
         view = self.view
         return dict(view.update if isinstance(view, UpdateView) else view.aggregate)
+
+
+def _level(noise: float | Tensor) -> float:
+    """Return the root mean square of the noise's deviations."""
+    return float(noise.square().mean().sqrt()) if isinstance(noise, torch.Tensor) else noise
 
 
 def _shuffled(inputs: Tensor, targets: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
