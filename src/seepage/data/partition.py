@@ -33,8 +33,9 @@ def split(
     same population. The rest goes to `plan.clients` clients of equal size (`iid`, or
     `dirichlet` for label skew), or to one client a group (`column`). Each client then
     holds out its share `holdout` in (0, 1), at least one record, sets the share
-    `validation` in [0, 1) aside, and trains on at least one, at most `plan.train_limit`. With `column` the auxiliary rows are drawn group by group and leave each client
-    two, so that a small client never vanishes by chance. `Records.rows` index `dataset`.
+    `validation` in [0, 1) aside, and trains on at least one, at most `plan.train_limit`.
+    With `column` the auxiliary rows are drawn group by group and leave each client two, so
+    that a small client never vanishes by chance. `Records.rows` index `dataset`.
 
     Raises `DataError` where rows are too few, or the partition does not fit the data.
     """
