@@ -31,6 +31,8 @@ from .exposure import exposure
 from .simulating import with_simulation
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..accounting.lower_bounds.bound import Method
     from ..core.attack import Attack
     from ..core.plan import CanaryPlan
@@ -101,7 +103,7 @@ class CanaryAudit:
             for claim in claims
         )
 
-    def _scores(self, job: Job, canaries: Canaries) -> torch.Tensor:
+    def _scores(self, job: Job, canaries: Canaries) -> Tensor:
         """Return a score for each canary, by client, `[count]`."""
         observer, found = Observer(self.plan.observer), card("attacks", self.plan.attack)
         kind = view_kind(found, observer, job.defenses) if found.claims == "membership" else None
@@ -118,14 +120,17 @@ class CanaryAudit:
         )
         attack: Attack = found.build({})
         asked = {c: (canaries.records[c], canaries.inside[c]) for c in canaries.records}
-        total: dict[int, torch.Tensor] = {}
+        total: dict[int, Tensor] = {}
         for number, (client, view) in enumerate(_views(kind, transcript, observer, asked)):
             rng = torch_rng(self.seed, "canaries", found.name, number)
             claim = attack(view, rng)
             if not isinstance(claim, MembershipScores):
                 raise SeepageError(f"{found.name} gave no score per canary")
             # Log-likelihood ratios of separate rounds add up, and other scores may.
-            total[client] = total.get(client, torch.tensor(0.0)) + claim.scores.double()
+            own = claim.scores.double()
+            if kind == "history":  # mates come after the canaries
+                own = own[: len(asked[client][0])]
+            total[client] = total.get(client, torch.tensor(0.0)) + own
         return torch.cat([total[c] for c in sorted(total)])
 
 
@@ -145,15 +150,17 @@ def _views(
     kind: str,
     transcript: Transcript,
     observer: Observer,
-    asked: dict[int, tuple[Records, torch.Tensor]],
+    asked: dict[int, tuple[Records, Tensor]],
 ) -> Iterator[tuple[int, View]]:
     """Yield views of canaries, each with its client; pooled views count for client 0."""
     if kind == "history":
+        # Whom differential privacy hides one record from knows all others.
+        with_mates = {c: _with_mates(*asked[c], transcript.task.clients[c].train) for c in asked}
         numbers = sorted(transcript.rounds)
         for first in range(0, len(numbers), MOST_ROUNDS):
             rounds = {n: transcript.rounds[n] for n in numbers[first : first + MOST_ROUNDS]}
             part = replace(transcript, rounds=rounds)
-            found = cut.history_views(part, observer, candidates=asked)
+            found = cut.history_views(part, observer, candidates=with_mates)
             yield from ((view.client, view) for view, _ in found)
         return
     builders: dict[str, Any] = {
@@ -166,6 +173,12 @@ def _views(
         yield 0, with_simulation(view, transcript)
 
 
-def _pooled(asked: dict[int, tuple[Records, torch.Tensor]]) -> tuple[Records, torch.Tensor]:
+def _with_mates(canaries: Records, inside: Tensor, held: Records) -> tuple[Records, Tensor]:
+    """Return the canaries, and after them the client's own records."""
+    own = held.take(torch.arange(len(held) - int(inside.sum())))
+    return Records.joined([canaries, own]), torch.cat([inside, torch.ones(len(own)).bool()])
+
+
+def _pooled(asked: dict[int, tuple[Records, Tensor]]) -> tuple[Records, Tensor]:
     parts = [asked[c] for c in sorted(asked)]
     return Records.joined(r for r, _ in parts), torch.cat([member for _, member in parts])

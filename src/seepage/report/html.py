@@ -13,6 +13,7 @@ from .curve_figure import HEIGHT as CURVE_HEIGHT
 from .curve_figure import MOST as CURVES
 from .curve_figure import WIDTH as CURVE_WIDTH
 from .curve_figure import curve_figures
+from .guarantees import tested
 from .interval_figure import WIDTH, interval_figure
 from .pages import environment
 from .pictures import GALLERIES, galleries
@@ -56,6 +57,7 @@ def render(result: Result) -> str:
             METRICS=words.METRICS,
             ceilings=budget.ceilings,
             BAYESIAN=budget.BAYESIAN,
+            tested=tested,
         )
     )
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _ROUNDING = 1e-7
 # Of a record's own power: noise that rounding alone makes.
 _QUIET = 1e-8
-# Standard errors by which the power off all records must exceed the noise's to be more than it.
+# Standard errors by which the power off all records must differ from the noise's to be another.
 _BEYOND_CHANCE = 3.0
 
 
@@ -64,13 +64,13 @@ class Spectrum:
 
         `inner` is D x `[n]`, `power` is x'x and `size` the number of coordinates, which must
         exceed the rank. Where the noise is `known`, and so of variance 1, its chance is no
-        other record.
+        other record; far below that, the defense adds less noise than its card says.
         """
         seen, freedom = self._seen, size - self.rank
         along = (self.vectors.T @ inner)[seen]
         rest = (power - float((along.square() / self.values[seen]).sum())) / freedom
-        if known:
-            return rest if rest > 1 + _BEYOND_CHANCE * (2 / freedom) ** 0.5 else 1.0
+        if known and abs(rest - 1) <= _BEYOND_CHANCE * (2 / freedom) ** 0.5:
+            return 1.0
         return max(rest, _QUIET * float(self.values.mean()), torch.finfo(torch.float64).tiny)
 
     def allowing_for_others(
