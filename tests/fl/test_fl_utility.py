@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from fl_jobs import job, mlp, seeded
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
 from torch import nn
 
 from seepage.core.intervals import clopper_pearson
@@ -70,3 +70,35 @@ def test_limits_hold_the_score_on_more_records_of_the_kind():
         low, high = r2_interval(x, x + torch.randn(200, generator=rng))
         missed["r2"] += not low <= 0.5 <= high
     assert max(missed.values()) <= 10
+
+
+def test_the_gap_and_the_auc_of_two_classes_are_those_of_the_pooled_records():
+    task = job(lambda: mlp(64), n=40, rounds=60, lr=0.2)
+    clients = tuple(
+        replace(
+            c,
+            train=replace(c.train, targets=c.train.targets % 2),
+            holdout=replace(c.holdout, targets=c.holdout.targets % 2),
+        )
+        for c in task.clients
+    )
+    task = replace(task, clients=clients, classes=2)
+    model = train(task, seed=0).model
+    score = utility(model, task)
+    assert score["gap"] == pytest.approx(score["train"] - score["test"])
+    assert score["gap_ci"][0] < score["gap"] < score["gap_ci"][1]
+    for name, side in (("test", "holdout"), ("train", "train")):
+        x, y = _pool(task, side)
+        with torch.no_grad():
+            outputs = model(x)
+        margin = outputs[:, 1] - outputs[:, 0]
+        assert score[f"{name}_auc"] == pytest.approx(roc_auc_score(y, margin))
+    one = replace(
+        task,
+        clients=tuple(
+            replace(c, holdout=c.holdout.take(c.holdout.targets.nonzero().flatten()))
+            for c in clients
+        ),
+    )
+    assert "test_auc" not in utility(model, one)
+    assert "train_auc" in utility(model, one)

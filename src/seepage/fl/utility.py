@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import sqrt
+from collections.abc import Mapping, Sequence
+from math import hypot, sqrt
 from typing import TYPE_CHECKING, Any
 
 import torch
 from scipy.special import ndtri
 
 from ..core.intervals import clopper_pearson
+from ..metrics.membership import AUC
 from .predict import predict
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ def utility(model: nn.Module, task: Task) -> dict[str, Any]:
 
     `metric` is `accuracy`, or `r2` (coefficient of determination) for regression; `test`
     is over the holdouts of all clients together, `train` over their training records:
-    the score, `_ci` (95 %, over other records of the kind), `_n` and `_loss`. A side without
-    records is left out.
+    the score, `_ci` (95 %, over other records of the kind), `_n` and `_loss`; of two classes
+    also `_auc` and `_auc_ci`, where both are there. A side without records is left out. `gap`
+    is train less test, what the model knows of its records alone, with `gap_ci` by the square-
+    and-add method (Zou and Donner 2008).
     """
     score: dict[str, Any] = {"metric": "accuracy" if task.classes else "r2"}
     sides = {
@@ -46,7 +49,21 @@ def utility(model: nn.Module, task: Task) -> dict[str, Any]:
             score[side] = r2(outputs, targets)
             score[f"{side}_ci"] = r2_interval(outputs, targets)
         score[f"{side}_n"] = n
+        if task.classes == 2 and 0 < int(targets.sum()) < n:
+            margin = (outputs[:, 1] - outputs[:, 0]).double()
+            auc = AUC.of(margin[targets == 1].numpy(), margin[targets == 0].numpy())
+            score |= {f"{side}_auc": auc.value, f"{side}_auc_ci": auc.interval()}
+    if score.keys() >= sides.keys():
+        score |= _gap(score)
     return score
+
+
+def _gap(score: Mapping[str, Any]) -> dict[str, Any]:
+    train, test = score["train"], score["test"]
+    (least, most), (low, high) = score["train_ci"], score["test_ci"]
+    gap = train - test
+    limits = gap - hypot(train - least, high - test), gap + hypot(most - train, test - low)
+    return {"gap": gap, "gap_ci": limits}
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> float:
