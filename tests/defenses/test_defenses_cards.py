@@ -52,13 +52,13 @@ def test_adaptive_attacks_and_what_is_hidden() -> None:
     named = {card.name: card.adaptive_attacks for card in CARDS}
     assert named == {
         "dp-sgd": ("averaged",),
-        "per-coordinate-dp": ("averaged",),
-        "bayesian-noise": ("averaged",),
-        "local-dp": ("averaged",),
+        "per-coordinate-dp": ("averaged", "candidate-test"),
+        "bayesian-noise": ("averaged", "candidate-test"),
+        "local-dp": ("averaged", "posterior-mean"),
         "central-dp": (),
         "distributed-dp": ("fully-connected", "imprint", "model-inconsistency"),
-        "dp-ftrl": ("averaged",),
-        "randomized-response": (),
+        "dp-ftrl": ("averaged", "candidate-test"),
+        "randomized-response": ("label-counts",),
         "top-k": ("inverting-gradients",),
         "secure-aggregation": ("fully-connected", "imprint", "model-inconsistency"),
         "model-commitment": ("model-inconsistency", "imprint"),

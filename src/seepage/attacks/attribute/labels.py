@@ -26,6 +26,7 @@ from ...core.views import AggregateView, AuxiliaryData, BatchSize, Labels, Updat
 from ..layers import LayerRun, layer_runs, parameter_name
 from ..stand_ins import noise_records
 from .counting import ClassGradients
+from .responses import answer_chances, likeliest_truths
 from .sent_rows import logit_sums
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ _SPARSE = 0.2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelCounts:
-    """Guesses the labels of the batch behind an update. It has no hyper-parameters."""
+    """Guesses the labels of the batch behind an update. It has no hyper-parameters.
+
+    Under randomized response it guesses the true labels behind those that were trained on.
+    """
 
     def __call__(self, view: UpdateView | AggregateView, rng: torch.Generator) -> AttributeGuess:  # noqa: ARG002
         """Return a label for each record of a local step, over all contributors.
@@ -52,6 +56,10 @@ class LabelCounts:
             raise NotApplicableError("the batch size is not known to this observer")
         contributors = view.contributors if isinstance(view, AggregateView) else 1
         values = recover_labels(view, size.value * contributors)
+        chances = answer_chances(view.defenses, view.job.classes)
+        if chances is not None:
+            _, _, frequency = _references(view)
+            values = likeliest_truths(values, frequency, chances)
         return AttributeGuess(attribute="label", values=values)
 
 
@@ -100,6 +108,9 @@ def recover_labels(view: UpdateView | AggregateView, batch_size: int) -> Tensor:
     present = total < -1e-6 * total.abs().max()
     if not view.defenses and bool((others >= 0).all()) and int(present.sum()) <= batch_size:
         least = present.long()
+    chances = answer_chances(view.defenses, classes)
+    if chances is not None:  # clients train on answers, which are more even than the truth
+        frequency = (frequency.double() @ chances).to(frequency.dtype)
     known = ClassGradients.of(gradients, targets, frequency)
     counts = known.counts(total, batch_size, least, sums.variance * batch_size**2)
     return torch.arange(classes).repeat_interleave(counts)

@@ -123,7 +123,7 @@ RECORDS: tuple[DefenseCard, ...] = (
         ),
         mechanism="per-record clipping and Gaussian noise in a scaled space, Poisson batches",
         guarantee="formal",
-        adaptive_attacks=("averaged",),
+        adaptive_attacks=("averaged", "candidate-test"),
         protects="whether any one record was trained on, and what it holds",
         against="everybody who sees what a client sends, the server included",
         leaves_open="as dp-sgd; the quieter coordinates are no less protected, and no more",
@@ -171,7 +171,7 @@ RECORDS: tuple[DefenseCard, ...] = (
         ),
         mechanism="per-record clipping and Gaussian noise of a drawn scale, Poisson batches",
         guarantee="formal",
-        adaptive_attacks=("averaged",),
+        adaptive_attacks=("averaged", "candidate-test"),
         protects="whether any one record was trained on, at the least noise that can be drawn",
         against="everybody who sees what a client sends, the server included",
         leaves_open="as dp-sgd; its Bayesian figure holds for typical records alone",
@@ -195,7 +195,7 @@ RECORDS: tuple[DefenseCard, ...] = (
         mechanism="per-record clipping and square-root Toeplitz noise over a client's steps, "
         "whose epochs all go through its records in one order",
         guarantee="formal",
-        adaptive_attacks=("averaged",),
+        adaptive_attacks=("averaged", "candidate-test"),
         protects="whether any one record was trained on, over all steps together",
         against="everybody who sees what a client sends, the server included",
         leaves_open="a server that asks for extra rounds: it draws beyond the epochs that "
