@@ -16,33 +16,46 @@ from seepage.attacks.api import attack_view
 from seepage.attacks.cards import CARDS
 from seepage.core.attack import ActiveAttack, Attack
 from seepage.core.cards import COST_TIERS, AttackCard
-from seepage.core.claims import AttributeGuess, MembershipScores, Reconstruction
+from seepage.core.claims import (
+    AttributeGuess,
+    ColumnGuess,
+    Linkage,
+    MembershipScores,
+    Reconstruction,
+)
+from seepage.core.columns import TableColumn
 from seepage.core.errors import NotApplicableError, PlanError, UsageError
 from seepage.core.threat import OBSERVERS, Capability
 from seepage.core.views import (
     VIEW_KINDS,
     AggregateHistoryView,
     AggregateView,
+    AuxiliaryData,
     BatchSize,
     Candidates,
     GlobalModelsView,
     HistoryView,
     ModelView,
     OutputsView,
+    PartialRecords,
     SeenAggregate,
     SeenRound,
     ServerKnowledge,
     UpdateView,
     View,
 )
+from seepage.data.coded import column_codes
 from seepage.defenses.cards import CARDS as DEFENSES
 
 X, Y = digits()
 CLAIMS = {
     "reconstruction": Reconstruction,
     "membership": MembershipScores,
+    "linkage": Linkage,
     "attribute": AttributeGuess,
+    "column": ColumnGuess,
 }
+PIXEL = TableColumn(name="pixel", first=20, width=1)
 QUICK = {
     "inverting-gradients": {"steps": 5},
     "dlg": {"steps": 3, "restarts": 1},
@@ -53,6 +66,8 @@ QUICK = {
     "lira": {"shadows": 8},
     "rmia": {"shadows": 4},
     "white-box": {"shadows": 8},
+    "attribute-inference": {"column": "pixel", "shadows": 4},
+    "property-inference": {"column": "pixel"},
 }
 SUMMED = next(card for card in DEFENSES if card.name == "secure-aggregation")
 EACH = pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
@@ -67,7 +82,11 @@ def a_view(kind: str, card: AttackCard | None = None, **changes: Any) -> View:
     model = mlp(32)
     facts = BatchSize(2), Candidates(X[:24], Y[:24]), auxiliary(), simulation(32)
     defenses = (SUMMED,) if kind.startswith("aggregate") else ()
-    common = {**known(*facts, defenses=defenses, clients=4, cohort=4), **changes}
+    asked, jobs = X[:24], {"clients": 4, "cohort": 4}
+    if card and "column" in {p.name for p in card.parameters}:
+        asked, facts = of_a_table(facts)
+        jobs = {**jobs, "input_shape": (64,), "columns": (PIXEL,)}
+    common = {**known(*facts, defenses=defenses, **jobs), **changes}
     sent: dict[int, Any] = {}
     attack = card.build({}) if card else None
     if isinstance(attack, ActiveAttack):
@@ -96,7 +115,19 @@ def a_view(kind: str, card: AttackCard | None = None, **changes: Any) -> View:
         return GlobalModelsView(model=model, rounds=((0, state), (1, state)), **common)
     if kind == "model":
         return ModelView(model=model.eval(), **common)
-    return OutputsView(outputs=model(X[:24]).softmax(1).detach(), **common)
+    return OutputsView(outputs=model(asked).softmax(1).detach(), **common)
+
+
+def of_a_table(facts: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+    """The facts where digits are a table, of 24 of which a pixel is not known; and the queries."""
+    digits = auxiliary()
+    others = AuxiliaryData(digits.inputs.flatten(1), digits.targets)
+    codes = column_codes(PIXEL, others.inputs)
+    masked = X[:24].flatten(1).clone()
+    masked[:, PIXEL.features] = 0
+    partial = PartialRecords(masked, Y[:24], PIXEL, codes, 24)
+    kept = [f for f in facts if not isinstance(f, AuxiliaryData | Candidates)]
+    return partial.completed().flatten(0, 1), (*kept, partial, others)
 
 
 def tensors(item: Any) -> list[Tensor]:
@@ -142,9 +173,16 @@ def _check_shape(claim: Any, records: int) -> None:
         assert claim.labels is None or claim.labels.shape == (len(claim.inputs),)
     elif isinstance(claim, MembershipScores):
         assert claim.scores.shape == (24,)
+    elif isinstance(claim, Linkage):
+        assert torch.equal(claim.ranking.sort(1).values, torch.arange(4).expand(24, -1))
+    elif isinstance(claim, ColumnGuess):
+        assert claim.column == "pixel"
+        assert len(claim.probabilities) == 24
+        sums = claim.probabilities.sum(1)
+        assert torch.allclose(sums, torch.ones_like(sums))
     else:
         assert claim.values.shape == (records,)
-        assert claim.attribute == "label"
+        assert claim.attribute in {"label", "pixel"}
 
 
 @EACH

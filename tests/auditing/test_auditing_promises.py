@@ -15,6 +15,7 @@ from seepage.auditing.federations import Federations
 from seepage.auditing.moves import with_moves
 from seepage.auditing.quality import Background
 from seepage.auditing.scoring import score_attributes, score_reconstructions
+from seepage.auditing.sources import linkage_evidence, linkage_views
 from seepage.auditing.spec import from_plan
 from seepage.auditing.verdict import leaked
 from seepage.auditing.views import batch_views, membership_views
@@ -66,6 +67,8 @@ def test_a_null_view_gives_no_gain(name: str) -> None:
             try:
                 if known.claims == "membership":
                     evidence = _null_membership(attack, cell.view, federations, cell.observer)
+                elif known.claims == "linkage":
+                    evidence = _null_linkage(attack, cell, federations)
                 else:
                     evidence = _null_batches(
                         attack, cell.view, federations, cell.observer, here, rng
@@ -90,6 +93,13 @@ def _null_batches(attack, kind, federations, observer, here, rng):
     return score(shifted, truths, Background.of(here.task, rng), rng)
 
 
+def _null_linkage(attack, cell, federations):
+    rng = torch_rng(0, "sources")
+    asked = linkage_views(cell.view, federations, "undefended", cell.observer, rng)
+    nulls = [(null, null, truth) for _, null, truth in asked]
+    return linkage_evidence(cell, attack, nulls, seed=1, variant="undefended")
+
+
 def _null_membership(attack, kind, federations, observer):
     rows = membership_views(kind, federations, "undefended", observer, torch_rng(0, "candidates"))
     nulls = [attack(null, torch_rng(1, i)).scores.numpy() for i, (_, null, _) in enumerate(rows)]
@@ -105,9 +115,7 @@ def test_a_defense_faces_its_adaptive_attacks_whether_chosen_or_not(name: str) -
     defended = replace(plain, defenses=(card("defenses", name).build({}),), attacks=("loss",))
     chosen = Attacker(card=card("attacks", "loss"), settings={})
     cells, _ = enumerate_cells([defended], [chosen], list(Observer))
-    assert {*card("defenses", name).adaptive_attacks, "loss"} == {
-        c.attack.name for c in cells
-    }
+    assert {*card("defenses", name).adaptive_attacks, "loss"} == {c.attack.name for c in cells}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,15 +15,18 @@ from ..core.claims import AttributeGuess, BatchTruth, Claim, MembershipScores, R
 from ..core.errors import SeepageError
 from ..core.seeds import torch_rng
 from ..core.views import AggregateView, View
+from ..fl.candidates import usable
 from ..fl.transcript import Transcript
 from .attacking import attack_all
 from .cells import Cell, Job, view_kind
+from .columns import column_evidence, column_views
 from .evidence import Evidence, membership_evidence
 from .federations import Federations, window
 from .moves import client_sees, with_moves
 from .pictures import Recovered
 from .quality import Background, recovered
 from .scoring import NULLS, lacks_null, score_attributes, score_reconstructions
+from .sources import linkage_evidence, linkage_views
 from .views import batch_views, membership_views
 
 MAX_REPLICAS = 16
@@ -53,9 +56,13 @@ class Attempts:
         self.background = Background.of(job.task, torch_rng(seed, "gallery", job.task.name))
 
     def run(self, cell: Cell, attack: Attack, variant: str, units: int) -> Attempt:
-        """Attack at least `units` draws of a variant (membership: every candidate)."""
+        """Attack at least `units` draws of a variant (of known records: every one)."""
         if cell.attack.claims == "membership":
             return self._members(cell, attack, variant)
+        if cell.attack.claims == "linkage":
+            return self._sources(cell, attack, variant)
+        if cell.attack.claims == "column":
+            return self._column(cell, attack, variant)
         return self._batches(cell, attack, variant, units)
 
     def kind(self, cell: Cell, variant: str) -> str:
@@ -165,7 +172,23 @@ class Attempts:
                 into.append(claim.scores.double().numpy())
             member.append(truth.member.numpy())
         joined = (np.concatenate(part) for part in (scores, nulls, member))
-        return Attempt(evidence=membership_evidence(*joined))
+        left_out = usable(self.federations.transcript(variant).task).left_out
+        return Attempt(evidence=membership_evidence(*joined, left_out=left_out))
+
+    def _column(self, cell: Cell, attack: Attack, variant: str) -> Attempt:
+        """Attack the question for a column of the clients' records, and its null."""
+        rng = torch_rng(self.seed, cell.task, variant, "column")
+        asked = column_views(self.kind(cell, variant), self.federations, variant, cell, rng)
+        evidence = column_evidence(cell, attack, asked, seed=self.seed, variant=variant)
+        return Attempt(evidence=(evidence,))
+
+    def _sources(self, cell: Cell, attack: Attack, variant: str) -> Attempt:
+        """Attack the question which client holds each record, and its null."""
+        rng = torch_rng(self.seed, cell.task, variant, "sources")
+        kind = self.kind(cell, variant)
+        asked = linkage_views(kind, self.federations, variant, cell.observer, rng)
+        evidence = linkage_evidence(cell, attack, asked, seed=self.seed, variant=variant)
+        return Attempt(evidence=(evidence,))
 
 
 def _first(pairs: list[tuple[View, BatchTruth]], units: int) -> list[tuple[View, BatchTruth]]:

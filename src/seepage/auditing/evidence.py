@@ -41,13 +41,15 @@ class Known:
 class Measure:
     """A metric with its null control and its prior.
 
-    `paired` is value - null where both were measured on the same candidates.
+    `paired` is value - null, and `over_prior` value - prior, where both were measured on the
+    same victims.
     """
 
     value: Estimate
     null: Estimate
     prior: Estimate
     paired: Estimate | None = None
+    over_prior: Estimate | None = None
 
     @property
     def baseline(self) -> Estimate:
@@ -58,23 +60,26 @@ class Measure:
     def gain(self) -> Estimate:
         """Return value - max(null, prior).
 
-        Where the null is the greater and was measured on the same candidates, their paired
-        difference is that gain with what chance did to both taken out.
+        Where the greater was measured on the same victims, their paired difference is that
+        gain with what chance did to both taken out.
         """
-        if self.paired and self.null.value >= self.prior.value:
-            return self.paired
-        return Difference(self.value, self.baseline)
+        same = self.paired if self.null.value >= self.prior.value else self.over_prior
+        return same or Difference(self.value, self.baseline)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RateEvidence:
-    """The share of victims hit in each independent draw, by the view, null and prior."""
+    """The share of victims hit in each independent draw, by the view, null and prior.
+
+    `paired`: each draw is one victim (a share is 0 or 1), the same for all three.
+    """
 
     metric: str
     value: tuple[float, ...]
     null: tuple[float, ...]
     prior: tuple[float, ...]
     n: int
+    paired: bool = False
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -84,11 +89,20 @@ class RateEvidence:
 
     def measure(self) -> Measure:
         """Return the estimates."""
+        value, null, prior = (np.array(part) for part in (self.value, self.null, self.prior))
         return Measure(
-            value=Rate(np.array(self.value)),
-            null=Rate(np.array(self.null)),
-            prior=Rate(np.array(self.prior)),
+            value=Rate(value),
+            null=Rate(null),
+            prior=Rate(prior),
+            paired=_won(value, null) if self.paired else None,
+            over_prior=_won(value, prior) if self.paired else None,
         )
+
+
+def _won(value: np.ndarray, other: np.ndarray) -> Difference:
+    """Return value - other of hits `[n]` on the same victims: what one alone got, and the other."""
+    won, lost = (value > other).astype(float), (other > value).astype(float)
+    return Difference(Rate(won), Rate(lost))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,14 +152,15 @@ Evidence = RateEvidence | ScoreEvidence
 
 
 def membership_evidence(
-    scores: np.ndarray, null: np.ndarray, member: np.ndarray
+    scores: np.ndarray, null: np.ndarray, member: np.ndarray, *, left_out: str = ""
 ) -> tuple[ScoreEvidence, ...]:
     """Return evidence for each metric that so many non-members can carry.
 
-    Scores `[n]` from the view, `null` `[n]` from the null control, `member` `[n]` bool.
+    Scores `[n]` from the view, `null` `[n]` from the null control, `member` `[n]` bool;
+    `left_out` says which records were not asked about, and why.
     """
     others = int((~member).sum())
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = {"left_out": left_out} if left_out else {}
     for metric, fpr in FPR_OF.items():
         if enough_for(fpr, others):
             details[f"realized_{metric.removeprefix('tpr_at_')}"] = realized_fpr(

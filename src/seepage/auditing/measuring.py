@@ -8,9 +8,11 @@ from ..core.attack import Attack
 from ..core.errors import NotApplicableError, SeepageError
 from ..core.seeds import torch_rng
 from .attempts import Attempt, Attempts
-from .cells import Cell, Job, Measured
+from .cells import ASKS_OF_RECORDS, Cell, Job, Measured
+from .columns import column_views
 from .federations import Federations
 from .pictures import picture_arrays
+from .sources import linkage_views
 from .store import Store
 from .verdict import leaked
 from .views import membership_views
@@ -48,8 +50,8 @@ class Laboratory:
         planted = Attempt()
         details: dict[str, Any] = {"planned_units": self.units}
         if not any(leaked(e, self.tolerance) for e in twin.evidence):
-            members = cell.attack.claims == "membership"
-            variant = "planted-overfit" if members else "planted-batch"
+            known = cell.attack.claims in ASKS_OF_RECORDS
+            variant = "planted-overfit" if known else "planted-batch"
             try:
                 planted = run(cell, attack, variant, CONTROL_UNITS)
             except SeepageError as error:  # the finding stands, without this control
@@ -71,14 +73,19 @@ class Laboratory:
         """
         kind = self.attempts.kind(cell, "undefended")
         attack: Attack = cell.attack.build(cell.settings)
-        if cell.attack.claims == "membership":
-            rng = torch_rng(self.seed, "applicable")
-            asked = membership_views(kind, self.federations, "undefended", cell.observer, rng)
-            view = asked[0][0]
-        else:
-            transcript = self.attempts.transcript(cell, attack, "undefended")
-            view = self.attempts.views(cell, "undefended", transcript)[0][0]
+        rng = torch_rng(self.seed, "applicable")
         try:
+            if cell.attack.claims == "membership":
+                asked = membership_views(kind, self.federations, "undefended", cell.observer, rng)
+                view = asked[0][0]
+            elif cell.attack.claims == "linkage":
+                asked = linkage_views(kind, self.federations, "undefended", cell.observer, rng)
+                view = asked[0][0]
+            elif cell.attack.claims == "column":
+                view = column_views(kind, self.federations, "undefended", cell, rng)[0][0]
+            else:
+                transcript = self.attempts.transcript(cell, attack, "undefended")
+                view = self.attempts.views(cell, "undefended", transcript)[0][0]
             attack(view, torch_rng(self.seed, "applicable"))
         except NotApplicableError:
             return True

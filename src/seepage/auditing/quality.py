@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..core.claims import BatchTruth, Reconstruction
+from ..core.columns import TableColumn
 from ..core.intervals import Difference, Rate
 from ..core.task import Records, Task
 from ..metrics.features import FeatureSpace
@@ -31,6 +32,7 @@ class Background:
     gallery: Tensor
     auxiliary: Records
     value_range: float
+    columns: tuple[TableColumn, ...] = ()
 
     @classmethod
     def of(cls, task: Task, rng: torch.Generator) -> Background:
@@ -39,7 +41,12 @@ class Background:
         inputs = torch.cat(records)
         chosen = torch.randperm(len(inputs), generator=rng)[:CANDIDATES]
         low, high = task.value_range or (0.0, 1.0)
-        return cls(gallery=inputs[chosen], auxiliary=task.auxiliary, value_range=high - low)
+        return cls(
+            gallery=inputs[chosen],
+            auxiliary=task.auxiliary,
+            value_range=high - low,
+            columns=task.columns,
+        )
 
     @cached_property
     def features(self) -> FeatureSpace:

@@ -116,6 +116,7 @@ def hypotheses(cells: Sequence[Cell], jobs: Sequence[Job], gate: Gate) -> int:
         "attribute": {"label_rate", "property_rate"},
         "column": {"attribute_accuracy"},
         "membership": {"auc", "tpr_at_1pct_fpr"},
+        "linkage": {"source_accuracy"},
     }
     others = {j.task.name: sum(len(c.holdout) for c in j.task.clients) for j in jobs}
     count = 0

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from ..core.claims import AttributeGuess, BatchTruth, Reconstruction
+from ..core.columns import column_named
 from ..core.errors import SeepageError
+from ..core.task import Records
+from ..data.coded import coded, column_codes
 from ..metrics.attribute import multiset_hits
 from ..metrics.reconstruction import identified
 from .evidence import RateEvidence
@@ -68,33 +71,51 @@ def score_attributes(
     background: Background,
     rng: torch.Generator,
 ) -> RateEvidence:
-    """Return the share of label values recovered in each draw.
+    """Return the share of the attribute's values (labels, or a column's) got in each draw.
 
-    The prior is the better of the majority label and of labels in proportion to how often
-    each occurs among auxiliary records.
+    The prior is the better of the most frequent value and of values in proportion to how often
+    each occurs among auxiliary records. A null guess for a batch of another size keeps its
+    proportions.
     """
     draws = [i for i, t in enumerate(truths) if len(t.rows)]
-    majority = background.auxiliary.targets.mode().values
+    attribute = claims[0].attribute if claims else "label"
+    known = _values(attribute, background.auxiliary, background)
+    majority = known.mode().values
 
     def rate(values: Tensor, truth: BatchTruth) -> float:
         """Return the share of the values that were guessed."""
-        return multiset_hits(values, truth.targets) / len(truth.rows)
+        return multiset_hits(values, _values(attribute, truth, background)) / len(truth.rows)
+
+    def by_stranger(j: int, truth: BatchTruth) -> float:
+        """Return the share that a claim on another batch guesses."""
+        values = claims[j].values
+        if len(values) not in (0, len(truth.rows)):
+            values = _in_proportion(values, len(truth.rows))
+        return rate(values, truth)
 
     by_majority = [rate(majority.expand(len(truths[i].rows)), truths[i]) for i in draws]
-    by_share = [
-        rate(_in_proportion(background.auxiliary.targets, len(truths[i].rows)), truths[i])
-        for i in draws
-    ]
+    by_share = [rate(_in_proportion(known, len(truths[i].rows)), truths[i]) for i in draws]
+    column = {} if attribute == "label" else {"column": attribute}
     return RateEvidence(
-        metric=f"{claims[0].attribute}_rate" if claims else "label_rate",
+        metric="property_rate" if column else "label_rate",
         value=tuple(rate(claims[i].values, truths[i]) for i in draws),
         null=tuple(
-            _mean([rate(claims[j].values, truths[i]) for j in _strangers(i, claims, truths, rng)])
+            _mean([by_stranger(j, truths[i]) for j in _strangers(i, claims, truths, rng)])
             for i in draws
         ),
         prior=tuple(max(by_majority, by_share, key=sum)),
         n=sum(len(truths[i].rows) for i in draws),
+        details=column,
     )
+
+
+def _values(attribute: str, records: BatchTruth | Records, background: Background) -> Tensor:
+    """Return the labels of records, or their codes of a column, `[n]`."""
+    if attribute == "label":
+        return records.targets
+    column = column_named(background.columns, attribute)
+    codes = column_codes(column, background.auxiliary.inputs)
+    return coded(column, codes, records.inputs)
 
 
 def lacks_null(truths: Sequence[BatchTruth]) -> bool:

@@ -26,6 +26,7 @@ from ..data.partition import split
 from ..models.api import build, check_fit
 from ..models.api import loss as loss_of
 from .cells import Attacker, Job
+from .columns import check_columns
 
 if TYPE_CHECKING:
     from ..core.views import Loss
@@ -67,10 +68,12 @@ def from_plan(
                 attacks=task_plan.attacks,
             )
         )
+    attackers = _attackers(plan.attacks)
+    check_columns(jobs, attackers)
     return Spec(
         plan=plan,
         jobs=tuple(jobs),
-        attackers=_attackers(plan.attacks),
+        attackers=attackers,
         fingerprint=_join(*(data for _, data in built), *_code(plan, base)),
         source=source,
         lines=lines or {},

@@ -26,6 +26,7 @@ _PLAIN = {
     "tpr_at_01pct_fpr": "of the members are found at 0.1 % false alarms",
     "auc": "is how well members are told from others (50 % is chance)",
     "label_rate": "of the victims' labels are recovered",
+    "source_accuracy": "of the records are traced to the client that holds them",
     "property_rate": "of the batches' values in a column are counted right",
     "attribute_accuracy": "of the victims' values in a column are guessed",
 }

@@ -56,10 +56,22 @@ class MembershipScores:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class AttributeGuess:
-    """Values of an attribute of the batch, `[k]`, in any order (e.g. its labels)."""
+    """Values of an attribute of the batch, `[k]`, in any order (e.g. its labels).
+
+    `attribute` is `label`, or a column's name; its values then count its codes.
+    """
 
     attribute: str
     values: Tensor
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ColumnGuess:
+    """How likely each value of a column is for each record asked about, `[n, k]`."""
+
+    column: str
+    probabilities: Tensor
     note: str = ""
 
 
@@ -71,7 +83,7 @@ class Linkage:
     note: str = ""
 
 
-Claim = Reconstruction | MembershipScores | AttributeGuess | Linkage
+Claim = Reconstruction | MembershipScores | AttributeGuess | ColumnGuess | Linkage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -96,4 +108,20 @@ class MembershipTruth:
     cluster: str
 
 
-Truth = BatchTruth | MembershipTruth
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SourceTruth:
+    """Which client holds each of the records asked about, int64 `[n]`."""
+
+    client: Tensor
+    cluster: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ColumnTruth:
+    """Which value the records asked about have in the column, int64 `[n]`."""
+
+    value: Tensor
+    cluster: str
+
+
+Truth = BatchTruth | MembershipTruth | SourceTruth | ColumnTruth

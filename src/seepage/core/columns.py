@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .errors import DataError
+from .errors import DataError, NotApplicableError
 from .names import nearest
 
 
@@ -62,3 +62,22 @@ def column_named(columns: Sequence[TableColumn], name: str) -> TableColumn:
         if column.name == name:
             return column
     raise DataError(f"no column is called {name!r}{nearest(name, [c.name for c in columns])}")
+
+
+def column_asked(columns: Sequence[TableColumn], name: str) -> TableColumn:
+    """Return the column called `name`; for "" the first sensitive one of categories.
+
+    Raises `DataError` where no column is called so, and `NotApplicableError` where the
+    records are no table, or none of its columns is known to be sensitive.
+    """
+    if not columns:
+        raise NotApplicableError("the records are no table: they have no columns to guess")
+    if name:
+        return column_named(columns, name)
+    for column in columns:
+        if column.sensitive and column.categories:
+            return column
+    raise NotApplicableError(
+        "no column of categories is known to be sensitive: name one by the attack's setting "
+        f"`column` (there are {', '.join(c.name for c in columns)})"
+    )

@@ -17,7 +17,7 @@ CANARY_KINDS = ("mislabelled", "crafted")
 CANARY_METHODS = ("f-dp", "steinke")
 METRICS = (
     *("identification_rate", "label_rate", "property_rate", "attribute_accuracy"),
-    *("tpr_at_1pct_fpr", "tpr_at_01pct_fpr", "auc"),
+    *("tpr_at_1pct_fpr", "tpr_at_01pct_fpr", "auc", "source_accuracy"),
 )
 
 

@@ -136,4 +136,5 @@ class Task:
             cohort=self.cohort,
             local_steps=self.training.local_steps,
             lr=self.training.lr,
+            columns=self.columns,
         )

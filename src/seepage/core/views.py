@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from .cards import DefenseCard
+    from .columns import TableColumn
     from .threat import Observer
 
     Loss = Callable[[Tensor, Tensor], Tensor]
@@ -28,6 +29,7 @@ class JobFacts:
     `input_shape` leaves out the batch axis. `value_range` is the range that public
     preprocessing maps each input value to, or None where there is none. `cohort` is
     the number of clients a round, `classes` the number of labels (0 for regression).
+    `columns` says which features of a table's records are which column.
     """
 
     input_shape: tuple[int, ...]
@@ -37,6 +39,7 @@ class JobFacts:
     cohort: int
     local_steps: int
     lr: float
+    columns: tuple[TableColumn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,31 @@ class Candidates:
 
     inputs: Tensor
     targets: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PartialRecords:
+    """Records of a table of which all is known but one column, whose features are 0.
+
+    Fields
+    ------
+    inputs, targets : what is known, `[n, d]` and `[n]`
+    column : the one that is not
+    codes : the features of each value that it may have, `[k, width]`
+    held : how many records their client trains on (all clients, where the view is of a model)
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    column: TableColumn
+    codes: Tensor
+    held: int
+
+    def completed(self) -> Tensor:
+        """Return each record with each value in turn, `[n, k, d]`."""
+        filled = self.inputs[:, None].repeat(1, len(self.codes), 1)
+        filled[:, :, self.column.features] = self.codes
+        return filled
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,8 +122,8 @@ class Simulation:
     train: Callable[[AuxiliaryData, Sequence[Tensor], Sequence[int], int], Sequence[Simulated]]
 
 
-Fact = BatchSize | Labels | Candidates | AuxiliaryData | Simulation
-F = TypeVar("F", BatchSize, Labels, Candidates, AuxiliaryData, Simulation)
+Fact = BatchSize | Labels | Candidates | PartialRecords | AuxiliaryData | Simulation
+F = TypeVar("F", BatchSize, Labels, Candidates, PartialRecords, AuxiliaryData, Simulation)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -180,7 +208,7 @@ class SeenRound:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class HistoryView(_Vantage):
-    """Several rounds of every client's updates; the question is about `client`."""
+    """Several rounds of every client's updates; the question is about `client` (-1: which one)."""
 
     client: int
     model: nn.Module
@@ -221,7 +249,10 @@ class ModelView(_Vantage):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class OutputsView(_Vantage):
-    """The final model's answers to the candidates, `[n, classes]`, and no model."""
+    """The final model's answers to the candidates, `[n, classes]`, and no model.
+
+    Of partial records it answers each with each value in turn, `[n * k, classes]`.
+    """
 
     outputs: Tensor
 

@@ -25,6 +25,11 @@ METRICS: dict[str, tuple[str, str, str]] = {
         "AUC",
         "How often a training record is ranked above an outsider; a coin gets 0.5.",
     ),
+    "source_accuracy": (
+        "source accuracy",
+        "source",
+        "Share of records that are traced to the client that holds them.",
+    ),
     "label_rate": (
         "label rate",
         "labels",

@@ -1,0 +1,1 @@
+"""Attacks that claim links: which of several a record belongs to."""
