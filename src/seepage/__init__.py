@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .core.lazy import handed_out
 
 if TYPE_CHECKING:
-    from . import accounting, attacks, defenses
+    from . import accounting, attacks, defenses, metrics
     from .accounting.api import epsilon
     from .attacks.api import attack
     from .auditing.api import audit, audit_plan
@@ -30,6 +30,7 @@ _HOMES = {
     "audit_plan": "auditing.api",
     "defenses": "defenses",
     "epsilon": "accounting.api",
+    "metrics": "metrics",
 }
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "audit_plan",
     "defenses",
     "epsilon",
+    "metrics",
 ]
 
 

@@ -65,7 +65,7 @@ def test_auc_and_tpr_are_scikit_learns(seed: int) -> None:
     assert membership.AUC.of(members, others).value == pytest.approx(roc_auc_score(y, s))
     fpr, tpr, _ = roc_curve(y, s, drop_intermediate=False)
     theirs = max(t for f, t in zip(fpr, tpr, strict=True) if f <= 0.05)
-    ours = membership.tpr_at_fpr(members[None], others[None], 0.05)[0]
+    ours = membership.tprs_at(members[None], others[None], 0.05)[0]
     assert ours <= theirs + 1e-12
     assert membership.realized_fpr(others, 0.05) <= 0.05
 

@@ -13,13 +13,13 @@ from ..core.intervals import Resampled, bootstrap, clopper_pearson
 Floats = NDArray[np.float64]
 
 
-def tpr_at_fpr(members: Floats, others: Floats, fpr: float) -> Floats:
+def tprs_at(members: Floats, others: Floats, fpr: float) -> Floats:
     """Return the true-positive rate of each row at a false-positive rate of at most `fpr`.
 
     `members` `[r, n]` and `others` `[r, m]` are scores; the threshold is the least at
     which no more than `fpr` of the row's non-members lie above it.
 
-    >>> tpr_at_fpr(np.array([[3.0, 1.0]]), np.array([[0.0, 2.0]]), 0.0)
+    >>> tprs_at(np.array([[3.0, 1.0]]), np.array([[0.0, 2.0]]), 0.0)
     array([0.5])
     """
     allowed = int(np.floor(fpr * others.shape[1] + 1e-9))
@@ -28,7 +28,7 @@ def tpr_at_fpr(members: Floats, others: Floats, fpr: float) -> Floats:
 
 
 def realized_fpr(others: Floats, fpr: float) -> float:
-    """Return the false-positive rate that the threshold of `tpr_at_fpr` has on `[m]`."""
+    """Return the false-positive rate that the threshold of `tprs_at` has on `[m]`."""
     allowed = int(np.floor(fpr * len(others) + 1e-9))
     return float((others > -np.partition(-others, allowed)[allowed]).mean())
 
@@ -53,7 +53,7 @@ class TPR:
     def of(cls, members: Floats, others: Floats, fpr: float, rng: np.random.Generator) -> TPR:
         """Estimate from scores of members `[n]` and non-members `[m]`."""
         drawn = bootstrap(
-            lambda a, b: tpr_at_fpr(a, b, fpr), [members, others], rng, resamples(members, others)
+            lambda a, b: tprs_at(a, b, fpr), [members, others], rng, resamples(members, others)
         )
         return cls(drawn, len(members))
 
@@ -78,7 +78,7 @@ def tpr_gain(members: Floats, others: Floats, fpr: float, rng: np.random.Generat
 
     def difference(a: Floats, b: Floats) -> Floats:
         """Return the gain for each resample."""
-        return tpr_at_fpr(a[..., 0], b[..., 0], fpr) - tpr_at_fpr(a[..., 1], b[..., 1], fpr)
+        return tprs_at(a[..., 0], b[..., 0], fpr) - tprs_at(a[..., 1], b[..., 1], fpr)
 
     return bootstrap(difference, [members, others], rng, resamples(members, others))
 

@@ -35,7 +35,7 @@ def roc(
 
 
 def _curve(members: Floats, others: Floats, fprs: Floats) -> Floats:
-    """Return the true-positive rates `[r, k]` of each row, thresholds as in `tpr_at_fpr`."""
+    """Return the true-positive rates `[r, k]` of each row, thresholds as in `tprs_at`."""
     allowed = np.floor(fprs * others.shape[1] + 1e-9).astype(int)
     # At a false-positive rate of 1 the threshold lies below every non-member.
     lowest = np.full((len(others), 1), -np.inf)
