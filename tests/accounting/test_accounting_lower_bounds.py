@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, hypergeom
 
@@ -219,24 +219,25 @@ def test_more_canaries_have_more_power(canaries: int, epsilon: float, way: str) 
 @settings(max_examples=40, deadline=None)
 @given(
     canaries=st.integers(20, 800),
-    guesses=st.integers(1, 800),
-    right=st.integers(0, 800),
+    guessed=st.floats(0, 1),
+    hit=st.floats(0, 1),
     significance=st.floats(1e-3, 0.4),
     delta=st.floats(1e-9, 1e-2),
     auditor=st.sampled_from([FDP(), Steinke(), MultiRun()]),
 )
 def test_bounds_rise_with_the_evidence_and_fall_with_confidence(
     canaries: int,
-    guesses: int,
-    right: int,
+    guessed: float,
+    hit: float,
     significance: float,
     delta: float,
     auditor: FDP | Steinke | MultiRun,
 ) -> None:
     sides = Canaries(canaries // 2, canaries - canaries // 2)
-    most = guesses if isinstance(auditor, OneRun) else sides.members
     limit = canaries if isinstance(auditor, OneRun) else sides.non_members - 1
-    assume(guesses <= limit and right < most)
+    guesses = 1 + int(guessed * (limit - 1))
+    most = guesses if isinstance(auditor, OneRun) else sides.members
+    right = int(hit * (most - 1))
 
     def bound(right: int, significance: float) -> float:
         return auditor.bound(sides, guesses, right, delta=delta, significance=significance)

@@ -19,9 +19,14 @@ def attacked(view, **settings):
 
 
 def long_records_net(act: type[nn.Module]) -> nn.Module:
-    return seeded(
+    net = seeded(
         lambda: nn.Sequential(nn.Flatten(), nn.Linear(512, 128), act(), nn.Linear(128, 10))
     )
+    # Where an activation is almost linear only the 10 classes tell records apart, and all but
+    # ten directions of the gradient are rounding, which differs by machine.
+    with torch.no_grad():
+        net[1].weight.mul_(2)
+    return net
 
 
 def sources(count: int, values: int = 512) -> torch.Tensor:

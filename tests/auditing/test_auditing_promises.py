@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+import tables
 from reach import holds
 from seepage.auditing.attacking import attack_all
 from seepage.auditing.cells import Attacker, Job, enumerate_cells
+from seepage.auditing.columns import column_evidence, column_views
 from seepage.auditing.evidence import membership_evidence
 from seepage.auditing.federations import Federations
 from seepage.auditing.moves import with_moves
@@ -56,8 +58,7 @@ def test_a_null_view_gives_no_gain(name: str) -> None:
     known = card("attacks", name)
     settings = {k: v for k, v in CHEAPER.items() if k in {p.name for p in known.parameters}}
     attack = known.build(settings)
-    for model in ("mlp", "lenet"):
-        here = job(model)
+    for here in (job("mlp"), job("lenet"), Job(task=tables.job(rounds=6), defenses=())):
         cells, _ = enumerate_cells(
             [here], [Attacker(card=known, settings=settings)], list(Observer)
         )
@@ -69,6 +70,8 @@ def test_a_null_view_gives_no_gain(name: str) -> None:
                     evidence = _null_membership(attack, cell.view, federations, cell.observer)
                 elif known.claims == "linkage":
                     evidence = _null_linkage(attack, cell, federations)
+                elif known.claims == "column":
+                    evidence = _null_column(attack, cell, federations)
                 else:
                     evidence = _null_batches(
                         attack, cell.view, federations, cell.observer, here, rng
@@ -98,6 +101,12 @@ def _null_linkage(attack, cell, federations):
     asked = linkage_views(cell.view, federations, "undefended", cell.observer, rng)
     nulls = [(null, null, truth) for _, null, truth in asked]
     return linkage_evidence(cell, attack, nulls, seed=1, variant="undefended")
+
+
+def _null_column(attack, cell, federations):
+    asked = column_views(cell.view, federations, "undefended", cell, torch_rng(0, "column"))
+    nulls = [(null, null, truth) for _, null, truth in asked]
+    return column_evidence(cell, attack, nulls, seed=1, variant="undefended")
 
 
 def _null_membership(attack, kind, federations, observer):
