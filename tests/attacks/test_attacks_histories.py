@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -56,22 +57,36 @@ def test_gradient_dots_equal_a_loop_over_candidates(federations):
                 assert abs(found.dots[i, k] - flat @ update) < 1e-4 * scale
 
 
-def test_fedmia_equals_a_slow_implementation(federations):
+def slow_confidences(fed, seen, candidates):
+    """Minus the loss of each record under each client's local model, `[n, k]`."""
+    columns: list[torch.Tensor] = []
+    for client in sorted(seen.updates):
+        local = deepcopy(fed.model)
+        sent = {n: v + seen.updates[client][n] for n, v in seen.state.items()}
+        local.load_state_dict(sent)
+        with torch.no_grad():
+            outputs = local.eval()(candidates.inputs)
+        columns.append(-F.cross_entropy(outputs, candidates.targets, reduction="none"))
+    return torch.stack(columns, 1)
+
+
+@pytest.mark.parametrize(("score", "slow"), [("cosine", slow_cosines), ("loss", slow_confidences)])
+def test_fedmia_equals_a_slow_implementation(federations, score, slow):
     fed = federations[0]
     view, _ = history(fed, 1, 1, fed.rounds[:4])
     total = torch.zeros(HELD + 100, dtype=torch.float64)
     for seen in view.rounds:
-        cosines = slow_cosines(fed, seen, fed.candidates(1)[0])
-        for i, row in enumerate(cosines.tolist()):
+        agreement = slow(fed, seen, fed.candidates(1)[0])
+        for i, row in enumerate(agreement.tolist()):
             others = [row[0], *row[2:]]
             mean = sum(others) / len(others)
             variance = sum((o - mean) ** 2 for o in others) / (len(others) - 1)
             total[i] += (row[1] - mean) / variance**0.5
-    found = FedMIA(pooling=0.0)(view, RNG).scores
+    found = FedMIA(score=score, pooling=0.0)(view, RNG).scores
     assert torch.allclose(found.double(), total / 4, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("attack", [FedMIA(), GradientCosine()])
+@pytest.mark.parametrize("attack", [FedMIA(), FedMIA(score="loss"), GradientCosine()])
 def test_histories_tell_the_target_clients_records(federations, attack):
     found, other = [], []
     for fed in federations:

@@ -17,7 +17,7 @@ import torch
 
 from ...core.claims import Linkage
 from ...core.errors import NotApplicableError
-from ..membership.candidate_losses import candidate_losses, known_candidates
+from ..membership.candidate_losses import known_candidates, local_losses
 
 if TYPE_CHECKING:
     from ...core.views import HistoryView
@@ -44,19 +44,7 @@ class SourceInference:
         for seen in view.rounds:
             if len(seen.updates) < FEWEST_CLIENTS:
                 continue
-            clients = sorted(seen.updates)
-            losses = torch.stack(
-                [
-                    candidate_losses(
-                        view.model,
-                        view.loss,
-                        candidates,
-                        {n: v + seen.updates[c].get(n, 0) for n, v in seen.state.items()},
-                    ).double()
-                    for c in clients
-                ],
-                dim=1,
-            )
+            clients, losses = local_losses(view.model, view.loss, candidates, seen)
             total[:, clients] += losses - losses.mean(1, keepdim=True)
             count[clients] += 1
         if not bool(count.any()):

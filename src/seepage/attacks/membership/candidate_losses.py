@@ -13,7 +13,7 @@ from ...core.errors import NotApplicableError
 from ...core.views import Candidates
 
 if TYPE_CHECKING:
-    from ...core.views import Loss, Update, View
+    from ...core.views import Loss, SeenRound, Update, View
 
 CHUNK = 512
 """Candidates that run through a model at once."""
@@ -38,6 +38,23 @@ def candidate_losses(
     outputs = outputs_of(model, candidates.inputs, state)
     with torch.no_grad():
         return per_record_losses(loss, outputs, candidates.targets)
+
+
+def local_losses(
+    model: nn.Module, loss: Loss, candidates: Candidates, seen: SeenRound
+) -> tuple[list[int], Tensor]:
+    """Return a round's clients, and each candidate's loss under their local models, `[n, k]`."""
+    clients = sorted(seen.updates)
+    losses = [
+        candidate_losses(
+            model,
+            loss,
+            candidates,
+            {n: v + seen.updates[c].get(n, 0) for n, v in seen.state.items()},
+        ).double()
+        for c in clients
+    ]
+    return clients, torch.stack(losses, dim=1)
 
 
 def outputs_of(model: nn.Module, inputs: Tensor, state: Update | None = None) -> Tensor:

@@ -72,6 +72,11 @@ MEMBERSHIP = (
         year=2024,
         parameters=(
             Parameter(
+                name="score",
+                default="cosine",
+                summary="cosine of gradient and update, or loss under the client's local model",
+            ),
+            Parameter(
                 name="pooling",
                 default=4.0,
                 summary=(

@@ -2,9 +2,10 @@
 
 Clients hold different records. So the other clients' updates say how well a candidate
 would agree with an update that it had no part in: how easy the record is, and how far
-training has come, cancel out. With c_k the cosine between the candidate's negative
-gradient and client k's update in a round (form II of FedMIA: Zhu et al. 2024, "FedMIA",
-arXiv 2402.06289), the target's z-score against the others is
+training has come, cancel out. With c_k the cosine between the candidate's negative gradient
+and client k's update in a round (form II of FedMIA: Zhu et al. 2024, "FedMIA", arXiv
+2402.06289), or the candidate's negative loss under client k's local model (form I), the
+target's z-score against the others is
 
     z = (c_target - mean of c_other) / std of c_other
 
@@ -26,14 +27,17 @@ from typing import TYPE_CHECKING
 import torch
 
 from ...core.claims import MembershipScores
-from ...core.errors import NotApplicableError
-from .candidate_losses import known_candidates
+from ...core.errors import NotApplicableError, UsageError
+from ...core.names import nearest
+from .candidate_losses import known_candidates, local_losses
 from .gradient_dots import gradient_dots
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ...core.views import HistoryView
+
+SCORES = ("cosine", "loss")
 
 FEWEST_CLIENTS = 3
 """Clients in a round without which the others have no standard deviation."""
@@ -47,11 +51,17 @@ class FedMIA:
 
     Fields
     ------
+    score : `cosine` of gradient and update, or `loss` under the client's local model
     pooling : degrees of freedom that the variance pooled over candidates counts for, >= 0;
         0 leaves each candidate its own variance
     """
 
+    score: str = "cosine"
     pooling: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.score not in SCORES:
+            raise UsageError(f"fed-mia: score is {self.score!r}{nearest(self.score, SCORES)}")
 
     def __call__(self, view: HistoryView, rng: torch.Generator) -> MembershipScores:  # noqa: ARG002
         """Return a score for each candidate, `[n]`.
@@ -63,8 +73,13 @@ class FedMIA:
         for seen in view.rounds:
             if view.client not in seen.updates or len(seen.updates) < FEWEST_CLIENTS:
                 continue
-            found = gradient_dots(view.model, view.loss, candidates, seen)
-            scores.append(z_scores(found.cosines(), found.clients.index(view.client), self.pooling))
+            if self.score == "loss":
+                clients, losses = local_losses(view.model, view.loss, candidates, seen)
+                agreement = -losses
+            else:
+                found = gradient_dots(view.model, view.loss, candidates, seen)
+                clients, agreement = found.clients, found.cosines()
+            scores.append(z_scores(agreement, clients.index(view.client), self.pooling))
         if not scores:
             raise NotApplicableError(
                 f"no round shows client {view.client} and two others to hold it against"
@@ -72,14 +87,14 @@ class FedMIA:
         return MembershipScores(scores=torch.stack(scores).mean(0))
 
 
-def z_scores(cosines: Tensor, target: int, pooling: float) -> Tensor:
+def z_scores(agreement: Tensor, target: int, pooling: float) -> Tensor:
     """Return how many standard deviations column `target` of `[n, k]` is above the others.
 
     >>> z_scores(torch.tensor([[4.0, 0.0, 2.0]]), 0, 0.0)
     tensor([2.1213])
     """
-    others = torch.cat([cosines[:, :target], cosines[:, target + 1 :]], dim=1)
+    others = torch.cat([agreement[:, :target], agreement[:, target + 1 :]], dim=1)
     freedom = others.shape[1] - 1
     variance = others.var(1)
     variance = (freedom * variance + pooling * variance.mean()) / (freedom + pooling)
-    return (cosines[:, target] - others.mean(1)) / variance.sqrt().clamp_min(_LEAST_DEVIATION)
+    return (agreement[:, target] - others.mean(1)) / variance.sqrt().clamp_min(_LEAST_DEVIATION)
