@@ -6,6 +6,7 @@ from math import inf
 from typing import Any
 
 import numpy as np
+from membership_fixture import HOSTILE, MEMBERSHIP
 from scipy.special import ndtr, ndtri
 
 from seepage.core.guarantees import GuaranteeTest
@@ -13,7 +14,6 @@ from seepage.core.plan import Acceptance, Component, DataPlan, Gate, Plan, TaskP
 from seepage.core.privacy import EpsilonRecord
 from seepage.core.results import Control, Curve, Finding, NotRun, Result
 
-HOSTILE = "<script>alert(1)</script>\"'&|`[x](y)\x1b[31m\x00@all"
 IMAGES = "digits/honest-server/inverting-gradients/start/identification_rate"
 ROWS = "wine/honest-server/dlg/start/identification_rate"
 
@@ -96,7 +96,12 @@ def findings() -> tuple[Finding, ...]:
         gain=0.11,
         gain_ci=(-0.01, 0.22),
         bound=None,
-        curve=None,
+        curve=Curve(
+            kind="roc",
+            bound=(),
+            measured=((0.01, 0.23, 0.2, 0.26), (0.1, 0.4, 0.36, 0.44), (1.0, 1.0, 0.99, 1.0)),
+        ),
+        membership=MEMBERSHIP,
         control=Control(kind="planted", value=0.56, ci=(0.47, 0.65), leaked=False),
         verdict="inconclusive",
         reason="61.0% is how well members are told from others (50 % is chance); without the "

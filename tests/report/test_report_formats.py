@@ -13,10 +13,11 @@ import jsonschema
 import pytest
 from report_fixture import HOSTILE, IMAGES, findings
 
+from seepage.core.exposed import ExposedRecord, FoundAt, Group, Membership, Outliers, Slice
 from seepage.core.guarantees import GuaranteeTest
 from seepage.core.privacy import EpsilonRecord
 from seepage.core.registry import cards
-from seepage.core.results import Control, Finding, NotRun, Result
+from seepage.core.results import Control, Curve, Finding, NotRun, Result
 from seepage.report import json_file, junit, markdown, sarif
 from seepage.report.cards import CARDS
 from seepage.report.schema import schema
@@ -57,6 +58,13 @@ def test_schema_names_every_field_and_no_other() -> None:
         (NotRun, found["$defs"]["not_run"]),
         (EpsilonRecord, found["$defs"]["epsilon_record"]),
         (GuaranteeTest, found["$defs"]["guarantee_test"]),
+        (Curve, found["$defs"]["curve"]),
+        (Membership, found["$defs"]["membership"]),
+        (FoundAt, found["$defs"]["found_at"]),
+        (ExposedRecord, found["$defs"]["exposed_record"]),
+        (Outliers, found["$defs"]["outliers"]),
+        (Slice, found["$defs"]["slice"]),
+        (Group, found["$defs"]["group"]),
     ):
         names = {f.name for f in fields(cls)} - {"folder"}
         assert set(part["properties"]) == names == set(part["required"])

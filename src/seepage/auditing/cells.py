@@ -55,13 +55,15 @@ class Attacker:
 class Job:
     """A task with its defenses, the moments at which it is attacked, and by what.
 
-    `attacks` names the attacks (empty: all of the audit's).
+    `attacks` names the attacks (empty: all of the audit's); `groups` by what memberships are
+    sliced (empty: the columns that people may mind, label and client).
     """
 
     task: Task
     defenses: tuple[Defense, ...] = ()
     moments: tuple[str, ...] = ("start",)
     attacks: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,6 +25,7 @@ from .exposure import exposure
 from .federations import Federations
 from .job_facts import job_facts, measurer
 from .measuring import Laboratory
+from .memberships import with_memberships
 from .spec import Spec
 from .store import Store, versions
 from .verdict import judge, overall
@@ -236,6 +237,7 @@ def _result(
         m = replace(m, details={**m.details, "line": line})
         complete.append(with_bounds(m, job, exposure(job, spec.plan.delta)))
     findings = judge(complete, spec.plan.gate, datetime.date.today())
+    findings = with_memberships(findings, complete, jobs, spec.plan.seed)
     for accepted in spec.plan.gate.accept:
         if accepted.id not in {f.id for f in findings}:
             text = f"gate.accept names {accepted.id!r}, which is no finding of this audit"

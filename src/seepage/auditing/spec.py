@@ -27,6 +27,7 @@ from ..models.api import build, check_fit
 from ..models.api import loss as loss_of
 from .cells import Attacker, Job
 from .columns import check_columns
+from .groups import check_groups
 
 if TYPE_CHECKING:
     from ..core.views import Loss
@@ -66,10 +67,12 @@ def from_plan(
                 defenses=defenses,
                 moments=task_plan.moments,
                 attacks=task_plan.attacks,
+                groups=task_plan.groups,
             )
         )
     attackers = _attackers(plan.attacks)
     check_columns(jobs, attackers)
+    check_groups(jobs)
     return Spec(
         plan=plan,
         jobs=tuple(jobs),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..core.claims import BatchTruth, MembershipTruth
 from ..core.errors import NotApplicableError
+from ..core.task import Records
 from ..core.threat import Observer
 from ..core.views import View
 from ..fl import views as cut
@@ -16,6 +17,11 @@ from ..fl.candidates import candidates
 from ..fl.transcript import Transcript
 from .federations import Federations
 from .simulating import with_simulation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..core.task import Task
 
 ROUNDS_TOGETHER = 4
 """Consecutive rounds of one client that an attack on histories of batches gets at once."""
@@ -80,6 +86,18 @@ def membership_views(
         (with_simulation(view, transcript), with_simulation(null, transcript), truth)
         for view, null, truth in _zip(real, other)
     ]
+
+
+def asked_records(kind: str, task: Task, rng: torch.Generator) -> tuple[Records, Tensor]:
+    """Return the candidates of all questions of this kind, in order, and their membership `[n]`.
+
+    With the generator that `membership_views` was given they are the records behind its views.
+    """
+    asked = candidates(task, rng, limit=MEMBERS_A_CLIENT)
+    if kind != "history":
+        return asked.pooled
+    by_client = asked.by_client.values()
+    return Records.joined(r for r, _ in by_client), torch.cat([member for _, member in by_client])
 
 
 def _zip(

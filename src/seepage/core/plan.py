@@ -79,6 +79,8 @@ class TaskPlan:
     `attacks` names those of the plan's attacks that are run on this job (empty: all).
     `loss` is `auto` (cross-entropy for classes, mean squared error else) or a
     `module:function` of (outputs, targets) with mean reduction.
+    `groups` names columns of the table, `label` or `client`, between whose groups membership
+    attacks are compared (empty: the columns that people may mind, label and client).
     """
 
     name: str = "task"
@@ -88,6 +90,7 @@ class TaskPlan:
     training: Training = field(default_factory=Training)
     moments: tuple[str, ...] = ("start",)
     attacks: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

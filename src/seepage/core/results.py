@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
+from .exposed import Membership
 from .guarantees import GuaranteeTest
 from .privacy import EpsilonRecord
 from .registry import canonical, canonical_finding, cards
@@ -37,13 +38,14 @@ class Control:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Curve:
-    """What was measured along an axis, beside the most that the formal guarantee allows there.
+    """What was measured along an axis, beside the most that a formal guarantee allows there.
 
     Fields
     ------
     kind : `roc` (from false- to true-positive rate) or `rero` (from the chance of the best
         blind guess to the chance of a reconstruction)
-    bound : points (x, most that any attack reaches), x ascending, all in [0, 1]
+    bound : points (x, most that any attack reaches), x ascending, all in [0, 1]; empty where
+        there is no guarantee
     measured : points (x, value, lower, upper limit at 95 %, each on its own), x ascending
     """
 
@@ -60,9 +62,10 @@ class Finding:
     `prior` are what the same metric gives without the right view; `gain` is
     value - max(null, prior) with Holm-corrected limits `gain_ci`; `bound` is the best
     that any attack could reach under the defenses' formal guarantee (None: there is
-    none), and `curve` the same along an axis. `broken`: the measurement surely exceeds the
-    bound, so the guarantee is false; such a finding always counts, and can't be accepted.
-    `accepted` holds the reason of a gate that accepts this finding.
+    none), and `curve` the same along an axis. `membership` says of whom a membership attack
+    told (with the metric `auc`, which every one has; else None). `broken`: the measurement
+    surely exceeds the bound, so the guarantee is false; such a finding always counts, and
+    can't be accepted. `accepted` holds the reason of a gate that accepts this finding.
     """
 
     id: str
@@ -89,6 +92,7 @@ class Finding:
     worst_case: bool = False
     broken: bool = False
     curve: Curve | None = None
+    membership: Membership | None = None
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -205,6 +209,8 @@ def _finding(data: Mapping[str, Any]) -> Finding:
     if curve := data.get("curve"):
         points = {name: tuple(map(tuple, curve[name])) for name in ("bound", "measured")}
         values["curve"] = Curve(kind=curve["kind"], **points)
+    if membership := data.get("membership"):
+        values["membership"] = Membership.from_json(membership)
     return Finding(**values)
 
 

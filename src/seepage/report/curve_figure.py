@@ -1,4 +1,4 @@
-"""Where a guarantee's curve and what was measured beside it lie on their figure.
+"""Where what was measured, and a guarantee's curve beside it, lie on their figure.
 
 Both axes are logarithmic: what counts in privacy is the low end, where a linear axis shows
 nothing.
@@ -23,6 +23,8 @@ _AXES = {
     "roc": ("false-positive rate", "true-positive rate"),
     "rero": ("chance of a blind guess", "reconstructed"),
 }
+_LEAST = {"roc": 1e-3, "rero": 1e-4}
+"""Where axes start that no bound starts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,8 +42,9 @@ class Mark:
 class CurveFigure:
     """Paths and positions in units of the drawing, y downwards.
 
-    `beyond` is the area that the guarantee rules out, `band` the limits of a measured line;
-    a single measured point is a mark. `summary` says it in words.
+    `beyond` is the area that the guarantee rules out (empty, as `bound` is, where there is none),
+    `band` the limits of a measured line; a single measured point is a mark. `summary` says it in
+    words.
     """
 
     finding: Finding
@@ -75,8 +78,8 @@ def curve_figure(finding: Finding, curve: Curve) -> CurveFigure:
     names = _AXES[curve.kind]
     return CurveFigure(
         finding=finding,
-        bound=path(bound),
-        beyond=path([*bound, (RIGHT, TOP), (LEFT, TOP)], closed=True),
+        bound=path(bound) if bound else "",
+        beyond=path([*bound, (RIGHT, TOP), (LEFT, TOP)], closed=True) if bound else "",
         guess=path([(LEFT, BOTTOM), (RIGHT, TOP)]),
         band=path([*upper, *reversed(lower)], closed=True) if several else "",
         line=path([(x.at(a), y.at(v)) for a, v, _, _ in curve.measured]) if several else "",
@@ -97,7 +100,12 @@ def _lowest(curve: Curve) -> float:
     """Return the power of ten below all measured x, and no more than 0.1 %."""
     first = min((point[0] for point in curve.measured), default=1.0)
     below = 10.0 ** floor(log10(first) - 0.01) if first > 0 else 1.0
-    return max(min(1e-3, below), curve.bound[0][0])
+    return max(min(1e-3, below), _first(curve))
+
+
+def _first(curve: Curve) -> float:
+    """Return the least x of which anything could be told."""
+    return curve.bound[0][0] if curve.bound else _LEAST[curve.kind]
 
 
 def _summary(finding: Finding, curve: Curve) -> str:
@@ -111,7 +119,7 @@ def _summary(finding: Finding, curve: Curve) -> str:
         first = curve.measured[0][0]
         few = (
             ""
-            if first <= curve.bound[0][0]
+            if first <= _first(curve)
             else (f" Below a rate of {percent(first)} there are too few outsiders to measure.")
         )
     return f"AUC {seen}{allowed}.{few}"

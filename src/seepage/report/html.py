@@ -27,7 +27,7 @@ def render(result: Result) -> str:
     """Return the page; text from the result can't inject markup."""
     findings = digest.ranked(result.findings)
     drawn = galleries(result)
-    curves = curve_figures(findings)
+    curves = curve_figures(f for f in findings if f.curve is not None and f.curve.bound)
     return (
         environment()
         .get_template("report.html.j2")
