@@ -62,7 +62,7 @@ def test_axes_hold_every_scale() -> None:
 
 def test_the_page_draws_curves_and_ceilings_from_the_file_alone(run: Result) -> None:
     page = html.render(Result.from_json(json.loads(json_file.render(run))))
-    assert page.count('<figure class="curve') == 1
+    assert page.count('<figure class="curve') == 3  # beside the guarantee, and of two memberships
     assert "Measured beside the guarantee" in page
     for told in ("TPR at 1 % FPR", "Accuracy for a secret bit", "54.2 bits", "Bayesian ε"):
         assert told in page

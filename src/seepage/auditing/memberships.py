@@ -136,6 +136,7 @@ def _found_at(
 def _most_exposed(
     evidence: ScoreEvidence, asked: _Asked, holder: Mapping[int, str]
 ) -> tuple[ExposedRecord, ...]:
+    """Return the members with the highest scores; of equal ones, those that gained most."""
     accused, null = _accused(evidence)
     count, scores = len(evidence.others), np.array(evidence.members)
     rows, distances = asked.members.rows.tolist(), asked.distances
@@ -148,7 +149,7 @@ def _most_exposed(
             null_fpr=float(null[i] / count),
             farther_than=float((distances < distances[i]).mean()),
         )
-        for i in np.argsort(-scores, kind="stable")[:MOST_EXPOSED].tolist()
+        for i in np.lexsort((-null, -scores))[:MOST_EXPOSED].tolist()
     )
 
 

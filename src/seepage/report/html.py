@@ -13,6 +13,7 @@ from .curve_figure import HEIGHT as CURVE_HEIGHT
 from .curve_figure import MOST as CURVES
 from .curve_figure import WIDTH as CURVE_WIDTH
 from .curve_figure import curve_figures
+from .exposed import SHOWN, exposed, group_bar
 from .guarantees import tested
 from .interval_figure import WIDTH, interval_figure
 from .pages import environment
@@ -27,7 +28,8 @@ def render(result: Result) -> str:
     """Return the page; text from the result can't inject markup."""
     findings = digest.ranked(result.findings)
     drawn = galleries(result)
-    curves = curve_figures(f for f in findings if f.curve is not None and f.curve.bound)
+    told = exposed(findings)
+    curves = curve_figures(f for f in findings if f.membership is None)
     return (
         environment()
         .get_template("report.html.j2")
@@ -48,6 +50,9 @@ def render(result: Result) -> str:
             more_curves=max(len(curves) - CURVES, 0),
             curve_width=CURVE_WIDTH,
             curve_height=CURVE_HEIGHT,
+            exposed=told[:SHOWN],
+            more_exposed=max(len(told) - SHOWN, 0),
+            group_bar=group_bar,
             facts=plan_facts.job_facts(result),
             utility=utility_rows(result.utility),
             cost=plan_facts.cost_rows(result.cost),

@@ -7,6 +7,7 @@ import re
 from ..core.results import Finding, Result
 from .budget import remarks
 from .digest import VERDICTS, cautions, counts, ranked
+from .exposed import sentences
 from .guarantees import tested
 from .utility import utility_rows
 from .words import epsilon, figure, limits, metric, printable
@@ -42,6 +43,7 @@ def render(result: Result) -> str:
             + "".join(f"; {text(remark)}" for remark in remarks(record))
         )
     lines += [f"- **Guarantee** ({text(t.task)}): {text(tested(t))}" for t in result.guarantees]
+    lines += [f"- **In plain words**: {text(said)}" for said in sentences(ranked(result.findings))]
     for what, before, after in utility_rows(result.utility):
         scores = f"undefended {before or '-'}, defended {after or '-'}"
         lines.append(f"- **Utility**, {text(what)}: {text(scores)}")

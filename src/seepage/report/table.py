@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..core.results import Finding, Result
 from .budget import remarks
 from .digest import VERDICTS, cautions, counts, ranked
+from .exposed import sentences
 from .guarantees import tested
 from .listing import cards_json, print_card, print_cards
 from .utility import utility_rows
@@ -120,6 +121,7 @@ def _closing(result: Result) -> list[str]:
         )
         lines += [f"  {remark}" for remark in remarks(record)]
     lines += [f"{test.task}: {tested(test)}" for test in result.guarantees]
+    lines += sentences(ranked(result.findings))
     lines += [
         f"{what}: undefended {before or '-'}, defended {after or '-'}"
         for what, before, after in utility_rows(result.utility)
