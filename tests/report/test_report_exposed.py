@@ -52,7 +52,7 @@ def test_rates_come_before_the_auc_and_balanced_accuracy_last(result: Result) ->
     assert (first.rates[0].value, first.rates[1].value) == ("", "23 %")
     (by_sex, differ), (by_client, alone) = first.slices
     assert differ == (
-        "The groups differ beyond chance in AUC (AUC: p = under 0.0001; corrected for 2 tests)."
+        "The groups differ beyond chance in AUC (AUC: p < 0.0001; corrected for 2 tests)."
     )
     assert (by_sex.by, by_client.by) == ("sex", "client")
     assert alone == "Too few groups are large enough to be compared."

@@ -26,7 +26,7 @@ EXITS = {"pass": 0, "leak": 1, "inconclusive": 3}
 @click.option("--seed", type=int, help="Seed of everything random [the plan's].")
 @click.option("--budget", help="How long cells may start: 60s, 10m, 2h, none [the plan's].")
 @click.option("--json", "as_json", is_flag=True, help="Print result.json instead of a table.")
-@click.option("--format", "formats", default="", help="Also write: html,json,junit,sarif,md.")
+@click.option("--format", "formats", default="", help="Also write: html,json,junit,sarif,md,pdf.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change the plan.")
 @click.option(
     "--fail-on",
@@ -48,6 +48,8 @@ def audit(
 ) -> int:
     """Run the job of PLAN (a file, or a bundled plan's name), attack it and judge it."""
     wanted = [card("formats", name) for name in formats.split(",") if name]
+    for known in wanted:
+        known.load()  # a format that lacks its extra says so before the audit, not after
     changes = [*settings]
     if seed is not None:
         changes.append(f"seed={seed}")

@@ -17,15 +17,21 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", type=click.Path())
-@click.option("--format", "formats", default="html", help="html,json,junit,sarif,md [html].")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write into [the run].")
+@click.option("--format", "formats", default="html", help="html,json,junit,sarif,md,pdf [html].")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder or file to write into [the run]."
+)
 def report(run: str, formats: str, out: Path | None) -> None:
     """Write reports of a finished RUN folder."""
     wanted = [card("formats", name) for name in formats.split(",") if name]
     result = load_result(run)
-    for known in wanted:
+    suffixes = [known.parameters[0].default for known in wanted]
+    if out is not None and [out.suffix] == suffixes:
+        click.echo(result.save(out))
+        return
+    for suffix in suffixes:
         folder = out or result.folder or Path()
-        click.echo(result.save(folder / f"report{known.parameters[0].default}"))
+        click.echo(result.save(folder / f"report{suffix}"))
 
 
 @click.command()

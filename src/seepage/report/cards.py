@@ -41,4 +41,5 @@ CARDS: tuple[Card, ...] = (
         "OASIS SARIF 2.1.0",
     ),
     _format("md", ".md", "markdown", "A short table for a pull request."),
+    _format("pdf", ".pdf", "pdf", "The page as a document to hand on; needs the extra `pdf`."),
 )

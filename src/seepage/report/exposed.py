@@ -182,7 +182,7 @@ def _difference(groups: Slice, tests: int) -> str:
     """Return whether groups differ, and how sure that is."""
     if not groups.p_values:
         return "Too few groups are large enough to be compared."
-    shown = "; ".join(f"{metric(k)}: p = {_p(p)}" for k, p in groups.p_values.items())
+    shown = "; ".join(f"{metric(k)}: p {_p(p)}" for k, p in groups.p_values.items())
     corrected = f"{shown}; corrected for {tests} test{'' if tests == 1 else 's'}"
     if not groups.differ:
         return f"No difference beyond chance ({corrected})."
@@ -191,7 +191,7 @@ def _difference(groups: Slice, tests: int) -> str:
 
 
 def _p(value: float) -> str:
-    return f"{value:.2g}" if value >= 1e-4 else "under 0.0001"
+    return f"= {value:.2g}" if value >= 1e-4 else "< 0.0001"
 
 
 def group_bar(group: Group) -> Bar:
