@@ -195,6 +195,10 @@ def test_scores_of_something_else_than_the_candidates_name_no_record() -> None:
     found = told(task, cell, evidence)
     assert (found.members, found.others, found.most_exposed, found.slices) == (30, 30, (), ())
     assert all(f.value is None for f in found.found)
+    as_many = scored(task, cell, lambda records, member, rng: rng.random(len(member)))[0]
+    assert told(task, cell, as_many).most_exposed
+    one_by_one = replace(cell, view="update")  # in another order
+    assert told(task, one_by_one, as_many).most_exposed == ()
 
 
 def test_groups_of_numbers_are_parts_that_auxiliary_records_set() -> None:

@@ -24,7 +24,7 @@ from ..metrics.rank_correlation import RankCorrelation
 from ..metrics.roc import roc
 from ..metrics.singled_out import accused_with
 from .bound_curves import FPRS
-from .cells import Cell, Job, Measured
+from .cells import SINGLE_MOMENT, Cell, Job, Measured
 from .evidence import ScoreEvidence
 from .groups import holders
 from .neighbors import nearest_distances
@@ -64,7 +64,7 @@ def with_memberships(
             if key not in asked:
                 asked[key] = _asked(m.cell, job, seed)
             finding = replace(finding, curve=finding.curve or _curve(evidence))
-            told = _membership(finding, evidence, by_id, asked[key], job)
+            told = _membership(m.cell, finding, evidence, by_id, asked[key], job)
             by_id[finding.id] = replace(finding, membership=told)
     memberships = {f.id: f.membership for f in by_id.values() if f.membership is not None}
     corrected = dict(zip(memberships, _corrected(list(memberships.values())), strict=True))
@@ -88,6 +88,7 @@ def _curve(evidence: ScoreEvidence) -> Curve:
 
 
 def _membership(
+    cell: Cell,
     finding: Finding,
     evidence: ScoreEvidence,
     by_id: Mapping[str, Finding],
@@ -103,8 +104,9 @@ def _membership(
         balanced_accuracy=accuracy.value,
         balanced_accuracy_ci=accuracy.interval(),
     )
-    if (len(members), len(others)) != (len(asked.members), len(asked.others)):
-        return told  # scores of something else than the job's candidate records
+    same = (len(members), len(others)) == (len(asked.members), len(asked.others))
+    if cell.view not in SINGLE_MOMENT or not same:
+        return told  # scores of something else than all of the job's candidate records
     return replace(
         told,
         most_exposed=_most_exposed(evidence, asked, holders(job.task)),
