@@ -19,6 +19,7 @@ from seepage.auditing.quality import Background
 from seepage.auditing.scoring import score_attributes, score_reconstructions
 from seepage.auditing.sources import linkage_evidence, linkage_views
 from seepage.auditing.spec import from_plan
+from seepage.auditing.targets import target_answers
 from seepage.auditing.verdict import leaked
 from seepage.auditing.views import batch_views, membership_views
 from seepage.core.attack import ActiveAttack
@@ -66,7 +67,9 @@ def test_a_null_view_gives_no_gain(name: str) -> None:
         for cell in cells:
             rng = torch_rng(0, "null")
             try:
-                if known.claims == "membership":
+                if known.claims == "membership" and isinstance(attack, ActiveAttack):
+                    evidence = _null_targets(attack, cell, federations)
+                elif known.claims == "membership":
                     evidence = _null_membership(attack, cell.view, federations, cell.observer)
                 elif known.claims == "linkage":
                     evidence = _null_linkage(attack, cell, federations)
@@ -94,6 +97,12 @@ def _null_batches(attack, kind, federations, observer, here, rng):
     score = score_reconstructions if isinstance(claims[0], Reconstruction) else score_attributes
     assert all(isinstance(c, Reconstruction | AttributeGuess) for c in claims)
     return score(shifted, truths, Background.of(here.task, rng), rng)
+
+
+def _null_targets(attack, cell, federations):
+    found = target_answers(cell, attack, federations, kind=cell.view, variant="undefended", seed=1)
+    noise = np.random.default_rng(0).normal(size=len(found.null))
+    return membership_evidence(found.null, noise, found.member)[-1]
 
 
 def _null_linkage(attack, cell, federations):

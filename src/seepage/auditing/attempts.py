@@ -27,6 +27,7 @@ from .pictures import Recovered
 from .quality import Background, recovered
 from .scoring import NULLS, lacks_null, score_attributes, score_reconstructions
 from .sources import linkage_evidence, linkage_views
+from .targets import target_answers
 from .views import batch_views, membership_views
 
 MAX_REPLICAS = 16
@@ -156,6 +157,8 @@ class Attempts:
 
     def _members(self, cell: Cell, attack: Attack, variant: str) -> Attempt:
         """Attack the membership question, and the same question on a null view."""
+        if isinstance(attack, ActiveAttack):
+            return self._targets(cell, attack, variant)
         scores: list[np.ndarray] = []
         nulls: list[np.ndarray] = []
         member: list[np.ndarray] = []
@@ -174,6 +177,17 @@ class Attempts:
         joined = (np.concatenate(part) for part in (scores, nulls, member))
         left_out = usable(self.federations.transcript(variant).task).left_out
         return Attempt(evidence=membership_evidence(*joined, left_out=left_out))
+
+    def _targets(self, cell: Cell, attack: ActiveAttack, variant: str) -> Attempt:
+        """Let the server move about one record at a time, in the job and in its null."""
+        kind = self.kind(cell, variant)
+        found = target_answers(
+            cell, attack, self.federations, kind=kind, variant=variant, seed=self.seed
+        )
+        evidence = membership_evidence(found.scores, found.null, found.member)
+        details = [{**e.details, **found.details} for e in evidence]
+        told = zip(evidence, details, strict=True)
+        return Attempt(evidence=tuple(replace(e, details=d) for e, d in told))
 
     def _column(self, cell: Cell, attack: Attack, variant: str) -> Attempt:
         """Attack the question for a column of the clients' records, and its null."""

@@ -22,7 +22,10 @@ SINGLE_MOMENT = {
     "model": "final",
     "outputs": "final",
 }
-"""Views that ask of known records span the whole job; others are taken at a plan's moment."""
+"""Views that ask of known records span the whole job; others are taken at a plan's moment.
+
+Of which kind they are else, the attacker chooses the moment, in the course of the training.
+"""
 
 ASKS_OF_RECORDS = frozenset({"membership", "column", "linkage"})
 """What is claimed of records that a view names, not of the batch behind it."""
@@ -151,7 +154,8 @@ def _cells(job: Job, observer: Observer, attacker: Attacker) -> Iterator[Cell]:
     kind = view_kind(attacker.card, observer, job.defenses)
     if kind is None:
         return
-    single = SINGLE_MOMENT.get(kind) if attacker.card.claims in ASKS_OF_RECORDS else None
+    known = attacker.card.claims in ASKS_OF_RECORDS
+    single = SINGLE_MOMENT.get(kind, "training") if known else None
     for moment in (single,) if single else job.moments:
         yield Cell(
             task=job.task.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.attack import Attack
+from ..core.attack import ActiveAttack, Attack
 from ..core.errors import NotApplicableError, SeepageError
 from ..core.seeds import torch_rng
 from .attempts import Attempt, Attempts
@@ -75,6 +75,9 @@ class Laboratory:
         attack: Attack = cell.attack.build(cell.settings)
         rng = torch_rng(self.seed, "applicable")
         try:
+            if cell.attack.claims == "membership" and isinstance(attack, ActiveAttack):
+                self.attempts.run(cell, attack, "undefended", 1)
+                return False
             if cell.attack.claims == "membership":
                 asked = membership_views(kind, self.federations, "undefended", cell.observer, rng)
                 view = asked[0][0]

@@ -42,11 +42,14 @@ def malicious_round(
     observer: Observer,
     number: int,
     server: Callable[[ServerKnowledge], ServerMove],
+    *,
+    attempt: int = 0,
 ) -> Transcript:
     """Return the transcript with a (recorded) round run anew under the server's move.
 
-    Clients draw new batches and train as the job says on whatever model they get. Where
-    their defenses refuse a sum, the record says so in `aborted`. Raises `UsageError` where
+    Clients draw new batches, other ones in each `attempt`, and train as the job says on
+    whatever model they get. Where their defenses refuse a sum, the record says so in `aborted`.
+    Raises `UsageError` where
     the move names clients that the job has not, `RefusedError` where the defenses let none of
     them take part, `ModelError` where a sent model does not take the job's records.
     """
@@ -65,16 +68,16 @@ def malicious_round(
     cohort = admitted(transcript.task, transcript.model, transcript.defenses, cohort, number)
     if not cohort:
         raise RefusedError(f"round {number}: the defenses let no client of the move take part")
-    record = _Round(transcript, number).run(honest, cohort, move)
+    record = _Round(transcript, number, attempt).run(honest, cohort, move)
     return replace(transcript, rounds={number: record}, states={number: honest.state})
 
 
 class _Round:
     """The clients' side: each trains on the model that it got, and binds its receipt."""
 
-    def __init__(self, transcript: Transcript, number: int) -> None:
+    def __init__(self, transcript: Transcript, number: int, attempt: int) -> None:
         self.transcript, self.number = transcript, number
-        self.seeds = (transcript.seed, "malicious", transcript.replica, number)
+        self.seeds = (transcript.seed, "malicious", transcript.replica, number, attempt)
         self.trainers: dict[int, ClientTrainer] = {}
         self.seen = trained_on(
             transcript.task,

@@ -201,4 +201,27 @@ MEMBERSHIP = (
         claims="membership",
         cost="dear",
     ),
+    AttackCard(
+        name="gradient-ascent",
+        summary="Sends a model that has forgotten a record, and sees whether the client teaches it "
+        "again.",
+        implementation="seepage.attacks.membership.gradient_ascent:GradientAscent",
+        reference="Nasr, Shokri & Houmansadr 2019, arXiv 1812.00910",
+        year=2019,
+        parameters=(
+            Parameter(name="rise", default=5.0, summary="how far the record's loss is raised"),
+            Parameter(name="steps", default=400, summary="most steps of ascent"),
+            Parameter(name="step_size", default=0.02, summary="length of a step"),
+            Parameter(
+                name="retain",
+                default=0.3,
+                summary="weight of the descent on auxiliary records, 0 or more",
+            ),
+        ),
+        observers=(Observer.MALICIOUS_SERVER,),
+        needs=(Capability.HOLDS_CANDIDATES, Capability.CHOOSES_MODEL),
+        views=("update", "aggregate"),
+        claims="membership",
+        cost="dear",
+    ),
 )
