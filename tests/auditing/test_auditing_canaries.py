@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -17,8 +18,14 @@ from seepage.core.defense import LocalStep
 from seepage.core.errors import UsageError
 from seepage.core.plan import CanaryPlan
 from seepage.core.task import ClientData, Records, Task, Training
-from seepage.defenses.api import DPSGD, LocalDP
+from seepage.core.threat import Observer
+from seepage.defenses.api import DPSGD, CentralDP, LocalDP
 from seepage.fl.canaries import plant
+from seepage.fl.canary_clients import plant_clients, projections
+from seepage.fl.engine import train
+
+if TYPE_CHECKING:
+    from seepage.core.views import Update
 
 WIDTH = 20
 
@@ -61,7 +68,7 @@ TASK = Task(
 )
 
 
-def audit(defense: DPSGD | LocalDP, **changes: object) -> CanaryAudit:
+def audit(defense: DPSGD | LocalDP | CentralDP, **changes: object) -> CanaryAudit:
     """Return the audit of a job under a defense, with 240 canaries."""
     plan = CanaryPlan(**{"count": 240, **changes})
     return CanaryAudit(job=Job(task=TASK, defenses=(defense,)), plan=plan, seed=1, delta=1e-5)
@@ -95,6 +102,68 @@ def test_true_noise_is_not_refuted_and_says_what_could_have_been_shown(calibrate
     assert found.epsilon <= found.claimed
     assert 0 < found.power < found.claimed < found.most
     assert found.planted not in {0, found.canaries}
+
+
+class SilentNoise(LocalDP):
+    """Clips updates, and says of itself that it adds noise."""
+
+    def protect_update(self, update: Update, rng: torch.Generator) -> Update:
+        """Return the clipped update as it is."""
+        return replace_noise(self, 0.0).protect_update(update, rng)
+
+
+class HalfNoise(CentralDP):
+    """Adds a tenth of the noise that its record says."""
+
+    def protect_aggregate(
+        self, aggregate: Update, contributors: int, rng: torch.Generator
+    ) -> Update:
+        """Return the mean with too little noise."""
+        return CentralDP(noise_multiplier=self.noise_multiplier / 10).protect_aggregate(
+            aggregate, contributors, rng
+        )
+
+
+def replace_noise(defense: LocalDP, noise: float) -> LocalDP:
+    """Return a LocalDP with other noise."""
+    return LocalDP(noise_multiplier=noise, max_norm=defense.max_norm)
+
+
+CLIENT_LEVEL = {"kind": "direction", "count": 240}
+
+
+@pytest.mark.parametrize(
+    ("broken", "sound", "observer"),
+    [
+        (SilentNoise(noise_multiplier=40.0), LocalDP(noise_multiplier=40.0), "honest-server"),
+        (HalfNoise(noise_multiplier=20.0), CentralDP(noise_multiplier=20.0), "peer-client"),
+    ],
+)
+def test_clients_that_send_a_direction_test_what_is_claimed_of_clients(
+    broken: LocalDP | CentralDP, sound: LocalDP | CentralDP, observer: str
+) -> None:
+    (found,) = audit(broken, observer=observer, **CLIENT_LEVEL).run()
+    assert (found.unit, found.attack, found.canaries) == ("client", "projection", 240)
+    assert found.refuted
+    (found,) = audit(sound, observer=observer, **CLIENT_LEVEL).run()
+    assert not found.refuted
+    assert 0 < found.power < found.claimed < found.most
+    assert audit(sound, observer="honest-server", kind="mislabelled").run() == ()
+
+
+def test_projections_on_directions_are_those_of_theory() -> None:
+    """After T releases u + N(0, (zC)^2) of C d or -C d: means +-T C, deviation sqrt(T) z C."""
+    defense, rounds = LocalDP(noise_multiplier=2.0), TASK.training.rounds
+    task, canaries = plant_clients(
+        TASK, 150, torch.Generator().manual_seed(2), length=1.0, opposite=True
+    )
+    seen = train(task, defenses=(defense,), seed=3, record=range(rounds), sends=canaries.sends)
+    found = projections(seen, Observer.HONEST_SERVER, canaries)
+    sign = torch.where(canaries.inside, 1.0, -1.0)
+    centered = found - sign * rounds
+    assert abs(float(centered.mean())) < 4 * 2 * (rounds / 150) ** 0.5
+    assert float(centered.std()) == pytest.approx(2 * rounds**0.5, rel=0.2)
+    assert 50 < int(canaries.inside.sum()) < 100
 
 
 def test_the_coins_of_canaries_are_fair_and_nothing_else_moves() -> None:

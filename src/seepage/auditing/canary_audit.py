@@ -1,5 +1,6 @@
 """Tests a claimed epsilon in one run: plants canaries, asks an attack which were trained on.
 
+Canaries are records, or whole clients that send one direction, as the claim is about either.
 Scores of canaries that a fair coin put in or left out give a lower bound on epsilon
 (`accounting.lower_bounds`). Above the claim, it refutes it: the defense is not what its record
 says. Below it, it proves nothing; what it could have shown stands beside it.
@@ -7,7 +8,7 @@ says. Below it, it proves nothing; what it could have shown stands beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +24,7 @@ from ..core.task import Records
 from ..core.threat import Observer
 from ..fl import views as cut
 from ..fl.canaries import Canaries, plant
+from ..fl.canary_clients import plant_clients, projections
 from ..fl.engine import train
 from ..fl.membership_views import MOST_ROUNDS, evenly_spaced
 from .bounds import covers
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
     from ..accounting.lower_bounds.bound import Method
     from ..core.attack import Attack
     from ..core.plan import CanaryPlan
-    from ..core.views import View
+    from ..core.privacy import EpsilonRecord
+    from ..core.views import Update, View
     from ..fl.transcript import Transcript
     from .cells import Job
 
@@ -54,26 +57,17 @@ class CanaryAudit:
     delta: float
 
     def run(self) -> tuple[GuaranteeTest, ...]:
-        """Return the test of each record-level guarantee that covers the plan's observer.
+        """Return the test of each guarantee of the canaries' unit that covers the plan's observer.
 
         Raises `UsageError` where the plan's attack gives no scores of this job to its observer,
         or the canaries can't be planted.
         """
-        rng = torch_rng(self.seed, "canaries", self.job.task.name)
-        task, canaries = plant(
-            self.job.task, self.plan.count, rng, kind=self.plan.kind, max_norm=self.plan.max_norm
-        )
-        job = replace(self.job, task=task)
-        claims = [
-            record
-            for defense in job.defenses
-            for record in defense.privacy(exposure(job, self.delta))
-            if record.unit == "record" and covers((record,), Observer(self.plan.observer))
-        ]
-        if not claims:
+        of_clients = self.plan.kind == "direction"
+        planted = self._clients() if of_clients else self._records()
+        if planted is None:
             return ()
-        scores = self._scores(job, canaries)
-        inside = torch.cat([canaries.inside[c] for c in sorted(canaries.inside)])
+        inside = planted.inside
+        scores = planted.scores()
         bound = epsilon_lower_bound(
             scores[inside].tolist(),
             scores[~inside].tolist(),
@@ -83,7 +77,7 @@ class CanaryAudit:
         )
         return tuple(
             GuaranteeTest(
-                task=task.name,
+                task=self.job.task.name,
                 mechanism=claim.mechanism,
                 unit=claim.unit,
                 claimed=claim.total_epsilon,
@@ -93,31 +87,78 @@ class CanaryAudit:
                 most=bound.power_at(float("inf")),
                 confidence=bound.confidence,
                 method=bound.method,
-                attack=self.plan.attack,
+                attack="projection" if of_clients else self.plan.attack,
                 observer=self.plan.observer,
                 kind=self.plan.kind,
-                canaries=canaries.count,
+                canaries=len(inside),
                 planted=int(inside.sum()),
                 note=str(bound),
             )
-            for claim in claims
+            for claim in planted.claims
+        )
+
+    def _claims(self, job: Job, unit: str) -> list[EpsilonRecord]:
+        observer = Observer(self.plan.observer)
+        return [
+            record
+            for defense in job.defenses
+            for record in defense.privacy(exposure(job, self.delta))
+            if record.unit == unit and covers((record,), observer)
+        ]
+
+    def _records(self) -> _Planted | None:
+        """Return canary records, where something is claimed of records."""
+        rng = torch_rng(self.seed, "canaries", self.job.task.name)
+        task, canaries = plant(
+            self.job.task, self.plan.count, rng, kind=self.plan.kind, max_norm=self.plan.max_norm
+        )
+        job = replace(self.job, task=task)
+        claims = self._claims(job, "record")
+        inside = torch.cat([canaries.inside[c] for c in sorted(canaries.inside)])
+        if not claims:
+            return None
+        return _Planted(claims, inside, lambda: self._scores(job, canaries))
+
+    def _clients(self) -> _Planted | None:
+        """Return canary clients, where something is claimed of clients."""
+        claims = self._claims(self.job, "client")
+        if not claims:
+            return None
+        task, canaries = plant_clients(
+            self.job.task,
+            self.plan.count,
+            torch_rng(self.seed, "canaries", self.job.task.name),
+            length=self.plan.max_norm,
+            opposite=all(claim.adjacency == "replace" for claim in claims),
+        )
+        job = replace(self.job, task=task)
+
+        def scores() -> Tensor:
+            """Train the job with the canaries in it, and look along their directions."""
+            transcript = self._trained(job, canaries.sends)
+            return projections(transcript, Observer(self.plan.observer), canaries)
+
+        return _Planted(claims, canaries.inside, scores)
+
+    def _trained(self, job: Job, sends: Mapping[int, Update] | None = None) -> Transcript:
+        return train(
+            job.task,
+            defenses=job.defenses,
+            seed=self.seed,
+            replica=CANARY_REPLICA,
+            record=_kept(job),
+            sends=sends,
         )
 
     def _scores(self, job: Job, canaries: Canaries) -> Tensor:
-        """Return a score for each canary, by client, `[count]`."""
+        """Return a score for each canary record, by client, `[count]`."""
         observer, found = Observer(self.plan.observer), card("attacks", self.plan.attack)
         kind = view_kind(found, observer, job.defenses) if found.claims == "membership" else None
         if kind is None:
             raise UsageError(
                 f"canaries: {found.name} gives {observer.value} no membership scores of this job"
             )
-        transcript = train(
-            job.task,
-            defenses=job.defenses,
-            seed=self.seed,
-            replica=CANARY_REPLICA,
-            record=_kept(job),
-        )
+        transcript = self._trained(job)
         attack: Attack = found.build({})
         asked = {c: (canaries.records[c], canaries.inside[c]) for c in canaries.records}
         total: dict[int, Tensor] = {}
@@ -132,6 +173,15 @@ class CanaryAudit:
                 own = own[: len(asked[client][0])]
             total[client] = total.get(client, torch.tensor(0.0)) + own
         return torch.cat([total[c] for c in sorted(total)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Planted:
+    """Claims to test, the coins `[n]` bool, and what gives a score for each canary `[n]`."""
+
+    claims: Sequence[EpsilonRecord]
+    inside: Tensor
+    scores: Callable[[], Tensor]
 
 
 CANARY_REPLICA = 1_000

@@ -13,7 +13,7 @@ from .task import Training
 from .threat import OBSERVERS, Observer
 
 MOMENTS = ("start", "middle", "end")
-CANARY_KINDS = ("mislabelled", "crafted")
+CANARY_KINDS = ("mislabelled", "crafted", "direction")
 CANARY_METHODS = ("f-dp", "steinke")
 METRICS = (
     *("identification_rate", "label_rate", "property_rate", "attribute_accuracy"),
@@ -129,10 +129,13 @@ class CanaryPlan:
 
     Fields
     ------
-    count : canaries, each trained on by the toss of a coin (0: no test)
-    kind : `mislabelled`, or `crafted` to stand out among gradients
-    max_norm : length that a crafted canary's gradient should have, > 0
-    attack, observer : who scores the canaries
+    count : canaries, each in the job by the toss of a coin (0: no test)
+    kind : `mislabelled` records, or `crafted` ones that stand out among gradients, or clients
+        that each send one random `direction`, for guarantees of whole clients
+    max_norm : length of a crafted canary's gradient, or of a canary client's update: what the
+        defense clips to, > 0
+    attack, observer : who scores the canaries (canary clients: no attack but the projection on
+        their directions)
     method : `f-dp` or `steinke`, bounds that hold for one run
     confidence : with which the bound holds, in (0.5, 1)
     """

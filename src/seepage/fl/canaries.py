@@ -18,13 +18,14 @@ from torch.func import functional_call, grad, vmap
 
 from ..core.errors import UsageError
 from ..core.names import nearest
-from ..core.plan import CANARY_KINDS
 from ..core.task import ClientData, Records
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..core.task import Task
+
+RECORD_KINDS = ("mislabelled", "crafted")
 
 CRAFTING_STEPS = 40
 _TOGETHER = 32
@@ -58,8 +59,8 @@ def plant(
     The auxiliary records that became canaries, in or not, are auxiliary no more. Raises
     `UsageError` for an unknown kind, a job without classes, or too few auxiliary records.
     """
-    if kind not in CANARY_KINDS:
-        raise UsageError(f"canaries: kind is {kind!r}{nearest(kind, CANARY_KINDS)}")
+    if kind not in RECORD_KINDS:
+        raise UsageError(f"canaries: kind is {kind!r}{nearest(kind, RECORD_KINDS)}")
     if task.classes < 2:
         raise UsageError("canaries are mislabelled: the job needs labels of two classes or more")
     clients, free = len(task.clients), len(task.auxiliary)

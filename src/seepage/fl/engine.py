@@ -7,7 +7,7 @@ protect, and a client could choose its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ def train(
     record: Collection[int] = (),
     on_round: Callable[[int], None] | None = None,
     batched: bool | None = None,
+    sends: Mapping[int, Update] | None = None,
 ) -> Transcript:
     """Train `task` and return what happened.
 
@@ -50,6 +51,8 @@ def train(
     on_round : called with the number of each finished round
     batched : force batched local training on or off where it is possible (None: where
         it is faster); the numbers are the same up to rounding
+    sends : by client, the update that it makes in every round instead of training: an
+        auditor's canaries
 
     With patience it may stop early: the transcript's task says after how many rounds.
 
@@ -67,7 +70,9 @@ def train(
     stopping = EarlyStopping(task, model)
     for number in range(task.training.rounds):
         cohort, keep = cohorts.of(number), number in record
-        done = _round(task, number, state, cohort, clients, aggregation, (seed, replica), keep)
+        done = _round(
+            task, number, state, cohort, clients, aggregation, (seed, replica), keep, sends or {}
+        )
         state = aggregation.apply(number, state, done.aggregate)
         if keep:
             records[number] = done
@@ -114,6 +119,7 @@ def _round(
     aggregation: Aggregation,
     run: tuple[int, int],
     keep: bool,
+    sends: Mapping[int, Update],
 ) -> RoundRecord:
     """Run one round; unless it is to be kept, the record holds the aggregate only.
 
@@ -128,12 +134,17 @@ def _round(
     released: dict[int, Update] = {}
     batches: dict[int, Records] = {}
     aggregate: Update = {}
-    for result in clients.run(number, cohort, state, rngs):
+    trained = [c for c in cohort if c not in sends]
+    for result in clients.run(number, trained, state, rngs):
         client = result.client
         sent = aggregation.receive(number, client, result.update, rngs[client])
         if keep:
             released[client] = detached(sent)
             batches[client] = task.clients[client].train.take(result.used)
+    for client in sorted(sends.keys() & set(cohort)):
+        sent = aggregation.receive(number, client, sends[client], rngs[client])
+        if keep:
+            released[client] = detached(sent)
     if cohort:
         rng = torch_rng(seed, "defense", replica, number, "aggregate")
         aggregate = aggregation.close(number, rng)
