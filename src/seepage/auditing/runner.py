@@ -76,13 +76,15 @@ def run(spec: Spec, store: Store, watcher: Watcher, *, include_records: bool = F
     }
     measured: list[Measured] = []
     worked = False
+    tested = spec.jobs if plan.canaries.count else ()
+    parts = len(cells) + len(tested)
     for finished, cell in enumerate(cells):
         found = _read(store, cell)
         if found is None and time.monotonic() - started > plan.budget_seconds:
             not_run.append(_not_run(cell, f"the budget of {plan.budget} was spent", gated=True))
             continue
         if found is None:
-            watcher.cell(cell.id, finished, len(cells))
+            watcher.cell(cell.id, finished, parts)
             worked = True
             found = _run_cell(labs[cell.task], cell, store)
         if isinstance(found, NotRun):
@@ -90,8 +92,8 @@ def run(spec: Spec, store: Store, watcher: Watcher, *, include_records: bool = F
         else:
             measured.append(found)
     guarantees: list[GuaranteeTest] = []
-    for job in spec.jobs if plan.canaries.count else ():
-        watcher.cell(f"{job.task.name}/canaries", len(cells), len(cells))
+    for done, job in enumerate(tested, len(cells)):
+        watcher.cell(f"{job.task.name}/canaries", done, parts)
         found = _guarantees(job, plan, store)
         if isinstance(found, NotRun):
             not_run.append(found)

@@ -8,7 +8,7 @@ from .words import epsilon
 
 def tested(test: GuaranteeTest) -> str:
     """Return what a test of a guarantee shows, and what it could have shown."""
-    claim = f"claimed epsilon {epsilon(test.claimed)} ({test.mechanism})"
+    claim = f"claimed epsilon {epsilon(test.claimed)} with the canaries in it ({test.mechanism})"
     how = (
         f"{test.canaries} {test.kind} canaries, {test.attack} by {test.observer}, {test.method}, "
         f"{test.confidence:.0%} confidence"
