@@ -19,6 +19,8 @@ observers = ["honest-server", "peer-client", "model-holder"]      # `seepage lis
 [[tasks]]
 name = "digits"
 moments = ["start", "end"]      # stages of training at which updates are attacked
+# groups = ["sex"]    # columns between whose groups membership attacks are compared; default: those
+                      # that people may mind, label and client
 
 [tasks.data]
 source = "digits"     # a name (`seepage list datasets`), a .npz/.csv/.parquet/IDX file, a folder of
