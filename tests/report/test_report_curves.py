@@ -68,6 +68,8 @@ def test_the_page_draws_curves_and_ceilings_from_the_file_alone(run: Result) -> 
         assert told in page
     assert page.count("Bayesian ε") == 1
     assert "3 runs, 0.890 to 0.920" in page
+    unbounded = replace(BASE, metric="auc", curve=replace(ROC, bound=()))
+    assert "Measured beside the guarantee" not in html.render(replace(run, findings=(unbounded,)))
     bare = replace(run, findings=(BASE,))
     assert "Measured beside the guarantee" not in html.render(bare)
 

@@ -66,6 +66,13 @@ def curve_figures(findings: Iterable[Finding]) -> list[CurveFigure]:
     return [curve_figure(f, f.curve) for f in findings if f.curve is not None]
 
 
+def beside_guarantees(findings: Iterable[Finding]) -> list[CurveFigure]:
+    """Return the figures that have a bound, but those that stand with their memberships."""
+    return curve_figures(
+        f for f in findings if f.membership is None and f.curve is not None and f.curve.bound
+    )
+
+
 def curve_figure(finding: Finding, curve: Curve) -> CurveFigure:
     """Place a curve and its measured points on axes from a power of ten to 1."""
     low = _lowest(curve)

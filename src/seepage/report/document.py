@@ -7,7 +7,7 @@ from typing import Any
 from ..core.privacy import EpsilonRecord
 from ..core.results import LEAK, Finding, Result
 from . import budget, digest, plan_facts, words
-from .curve_figure import MOST, curve_figures
+from .curve_figure import MOST, beside_guarantees
 from .exposed import SHOWN, Exposed, exposed, group_bar
 from .guarantees import tested
 from .interval_figure import interval_figure
@@ -21,7 +21,7 @@ def document(result: Result) -> dict[str, Any]:
     findings = digest.ranked(result.findings)
     tolerance = digest.tolerance(result)
     told = exposed(findings)
-    curves = curve_figures(f for f in findings if f.membership is None)
+    curves = beside_guarantees(findings)
     drawn = galleries(result)
     return {
         **_head(result, findings),

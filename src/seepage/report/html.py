@@ -12,7 +12,7 @@ from . import budget, digest, plan_facts, words
 from .curve_figure import HEIGHT as CURVE_HEIGHT
 from .curve_figure import MOST as CURVES
 from .curve_figure import WIDTH as CURVE_WIDTH
-from .curve_figure import curve_figures
+from .curve_figure import beside_guarantees
 from .exposed import SHOWN, exposed, group_bar
 from .guarantees import tested
 from .interval_figure import WIDTH, interval_figure
@@ -29,7 +29,7 @@ def render(result: Result) -> str:
     findings = digest.ranked(result.findings)
     drawn = galleries(result)
     told = exposed(findings)
-    curves = curve_figures(f for f in findings if f.membership is None)
+    curves = beside_guarantees(findings)
     return (
         environment()
         .get_template("report.html.j2")
