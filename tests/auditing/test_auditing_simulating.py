@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from seepage.auditing.simulating import dealt, simulation
+from seepage.auditing.simulating import Workshop, dealt, simulation
 from seepage.core.task import ClientData, Records, Task, Training
 from seepage.core.views import AuxiliaryData
 from seepage.defenses.api import LocalDP
@@ -46,7 +46,7 @@ POOL = AuxiliaryData(*(getattr(records(80, 0, 5), f) for f in ("inputs", "target
 
 def test_a_shadow_learns_what_the_job_learns_from_another_seed() -> None:
     run = train(TASK, seed=0)
-    shadows = simulation(run)
+    shadows = simulation(run, Workshop())
     assert shadows.records == 60
     parts = [torch.arange(60), torch.arange(20, 80)]
     one, two = shadows.train(POOL, parts, (0, 29), 4)
@@ -64,7 +64,7 @@ def test_a_shadow_learns_what_the_job_learns_from_another_seed() -> None:
 def test_a_shadow_is_defended_as_the_job_is() -> None:
     """Noise that drowns every update drowns a shadow's as well."""
     noisy = train(TASK, defenses=(LocalDP(noise_multiplier=100.0, max_norm=1.0),), seed=0)
-    (found,) = simulation(noisy).train(POOL, [torch.arange(60)], (), 4)
+    (found,) = simulation(noisy, Workshop()).train(POOL, [torch.arange(60)], (), 4)
     assert float(found.model.state_dict()["weight"].norm()) > 50
 
 

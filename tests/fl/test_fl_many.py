@@ -15,6 +15,7 @@ from seepage.defenses.api import DPSGD
 from seepage.fl import many
 from seepage.fl.engine import train
 from seepage.fl.many import Deals, train_many
+from seepage.fl.shelf import Shelf
 from seepage.fl.state import shared_state
 
 SEEDS = (3, 8, 11)
@@ -76,3 +77,31 @@ def test_one_that_diverges_is_refused() -> None:
     task = job(lr=1e20)
     with pytest.raises(UsageError, match="diverged in round"):
         train_many(task, deals(task), in_step=True)
+
+
+@pytest.mark.parametrize("spread", [False, True])
+def test_a_killed_set_goes_on_with_the_federations_that_were_finished(
+    tmp_path, monkeypatch, spread
+) -> None:
+    """Of three, one file is lost and one torn: both are made again, and nothing else is."""
+    monkeypatch.setattr(many, "TOGETHER", 1)
+    if spread:
+        monkeypatch.setattr(many, "WORTH_PROCESSES", 0.0)
+    task = job(lambda: mlp(24))
+    given, shelf = deals(task), Shelf(tmp_path / "shadows", "abc")
+    told: list[tuple[int, int]] = []
+    whole = train_many(task, given, keep={1}, shelf=shelf, cores=2)
+    kept, torn, lost = sorted((tmp_path / "shadows").glob("*.pt"))
+    lost.unlink()
+    torn.write_bytes(torn.read_bytes()[:100])
+    before = kept.stat().st_mtime_ns
+    again = train_many(
+        task, given, keep={1}, shelf=shelf, cores=2, on_trained=lambda *n: told.append(n)
+    )
+    assert kept.stat().st_mtime_ns == before
+    assert lost.exists()
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    for one, other in zip(whole, again, strict=True):
+        for name, value in one.last.items():
+            assert torch.equal(value, other.last[name])
+            assert torch.equal(one.states[1][name], other.states[1][name])

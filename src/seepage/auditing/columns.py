@@ -55,12 +55,13 @@ def column_views(
     }
     if kind not in builders:
         raise NotApplicableError(f"a view of kind {kind!r} asks for no column")
+    shop = federations.workshop
     real, other = (
         builders[kind](seen, cell.observer, asked)
         for seen in (transcript, federations.transcript(f"null-{variant}"))
     )
     return [
-        (with_simulation(view, transcript), with_simulation(null, transcript), truth)
+        (with_simulation(view, transcript, shop), with_simulation(null, transcript, shop), truth)
         for (view, truth), (null, _) in zip(real, other, strict=True)
     ]
 

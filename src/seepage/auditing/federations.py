@@ -17,6 +17,7 @@ from ..fl.engine import train
 from ..fl.transcript import Transcript
 from ..fl.utility import utility
 from .cells import Job
+from .simulating import Workshop
 
 Trained = Callable[[str, int, Transcript], None]
 """Told of each variant and replica as soon as it is trained."""
@@ -46,9 +47,11 @@ class Federations:
         width: int,
         on_round: Callable[[int], None] | None = None,
         on_trained: Trained | None = None,
+        workshop: Workshop | None = None,
     ) -> None:
         self.job, self.seed, self.width = job, seed, width
         self.on_round, self.on_trained = on_round, on_trained
+        self.workshop = workshop or Workshop()
         self._trained: dict[tuple[str, int], Transcript] = {}
         self._rounds: dict[bool, int] = {}
 

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from math import ceil
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from .federations import Federations
 from .job_facts import job_facts, measurer
 from .measuring import Laboratory
 from .memberships import with_memberships
+from .simulating import Workshop
 from .spec import Spec
 from .store import Store, versions
 from .verdict import judge, overall
@@ -41,11 +43,18 @@ class Watcher(Protocol):
         """A cell starts."""
         ...
 
+    def part(self, name: str, done: int, total: int) -> None:
+        """So many of the things that a cell needs are made."""
+        ...
+
 
 class Silent:
     """Tells nobody."""
 
     def cell(self, name: str, finished: int, total: int) -> None:
+        """Do nothing."""
+
+    def part(self, name: str, done: int, total: int) -> None:
         """Do nothing."""
 
 
@@ -65,6 +74,10 @@ def run(spec: Spec, store: Store, watcher: Watcher, *, include_records: bool = F
                 seed=plan.seed,
                 width=width(job, units),
                 on_trained=measurer(job.task, store),
+                workshop=Workshop(
+                    folder=store.folder / "shadows",
+                    on_trained=partial(watcher.part, "shadow federations"),
+                ),
             ),
             seed=plan.seed,
             units=units,

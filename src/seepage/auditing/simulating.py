@@ -6,9 +6,9 @@ records each holds, and the defenses (Kerckhoffs). Neither the job's seed nor it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -21,9 +21,12 @@ from ..core.views import Simulated, Simulation, View
 from ..fl.access import capabilities
 from ..fl.lockstep import Trained
 from ..fl.many import Deals, train_many
+from ..fl.shelf import Shelf
 from ..fl.state import load_state
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from ..core.views import AuxiliaryData
@@ -32,14 +35,28 @@ if TYPE_CHECKING:
 V = TypeVar("V", bound=View)
 
 
-def with_simulation(view: V, transcript: Transcript) -> V:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workshop:
+    """Where shadow federations are made.
+
+    Fields
+    ------
+    folder : keeps finished ones, so that a killed run goes on with them (None: in memory alone)
+    on_trained : told the number of federations of a set that are done, and of all
+    """
+
+    folder: Path | None = None
+    on_trained: Callable[[int, int], None] | None = None
+
+
+def with_simulation(view: V, transcript: Transcript, workshop: Workshop | None = None) -> V:
     """Return the view with a Simulation of the transcript's job, where its observer has one."""
     if Capability.CAN_SIMULATE not in capabilities(view.observer, transcript.defenses):
         return view
-    return replace(view, facts=(*view.facts, simulation(transcript)))
+    return replace(view, facts=(*view.facts, simulation(transcript, workshop or Workshop())))
 
 
-def simulation(transcript: Transcript) -> Simulation:
+def simulation(transcript: Transcript, workshop: Workshop) -> Simulation:
     """Return the means to train federations as this one was, on other records."""
     task, defenses = transcript.task, transcript.defenses
     sizes = [len(client.train) for client in task.clients]
@@ -56,9 +73,18 @@ def simulation(transcript: Transcript) -> Simulation:
             seeds=[derive_seed(seed, "shadow", k) for k in range(len(parts))],
         )
         cards = [(d.card.name, sorted(d.card.settings.items())) for d in defenses]
-        key = content((task.training, cards, rounds, seed), [pool.inputs, pool.targets, *parts])
+        about = task.name, sizes, task.training, cards, rounds, seed
+        key = content(about, [pool.inputs, pool.targets, *parts])
         found = _MEMORY.recall(
-            (task, key), lambda: train_many(task, deals, defenses=defenses, keep=rounds)
+            (task, key),
+            lambda: train_many(
+                task,
+                deals,
+                defenses=defenses,
+                keep=rounds,
+                on_trained=workshop.on_trained,
+                shelf=Shelf(workshop.folder, key) if workshop.folder else None,
+            ),
         )
         return [_shown(transcript, trained, rounds) for trained in found]
 

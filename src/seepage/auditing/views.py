@@ -80,10 +80,11 @@ def membership_views(
     }
     if kind not in builders:
         raise NotApplicableError(f"a view of kind {kind!r} asks of no candidates")
+    shop = federations.workshop
     real = builders[kind](transcript, observer, *asked.pooled)
     other = builders[kind](federations.transcript(f"null-{variant}"), observer, *asked.pooled)
     return [
-        (with_simulation(view, transcript), with_simulation(null, transcript), truth)
+        (with_simulation(view, transcript, shop), with_simulation(null, transcript, shop), truth)
         for view, null, truth in _zip(real, other)
     ]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import IO, Any
 
+_SECONDS_APART = 5.0
+
 
 class Progress:
     """One line that is rewritten on a terminal, and a line a cell elsewhere."""
@@ -13,6 +15,8 @@ class Progress:
         self.stream = stream
         self._started = time.monotonic()
         self._terminal = stream.isatty()
+        self._first = 0
+        self._part_started = self._told = self._started
 
     def __enter__(self) -> Progress:
         return self
@@ -35,3 +39,13 @@ class Progress:
         spent = time.monotonic() - self._started
         left = f", about {spent / finished * (total - finished):.0f} s left" if finished else ""
         self.say(f"[{finished + 1}/{total}] {name}{left}")
+
+    def part(self, name: str, done: int, total: int) -> None:
+        """Say how many are made, and when all will be, at most every few seconds."""
+        now = time.monotonic()
+        if done <= self._first or not self._first:
+            self._first, self._part_started, self._told = done, now, now
+        elif now - self._told > _SECONDS_APART:
+            self._told = now
+            each = (now - self._part_started) / (done - self._first)
+            self.say(f"    {done} of {total} {name}, about {each * (total - done):.0f} s left")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..core.defense import Defense
     from ..core.task import Records, Task
+    from .shelf import Shelf
 
 # Measured on one CPU core, MLPs of 64 and 256 units, batches of 64 and 256, 8 clients: in step
 # is 2 to 7 times faster below this product of parameters and records a round, and even above.
@@ -75,6 +77,7 @@ def train_many(
     in_step: bool | None = None,
     cores: int | None = None,
     on_trained: Callable[[int, int], None] | None = None,
+    shelf: Shelf | None = None,
 ) -> list[Trained]:
     """Train `task` on each of the deals, as `engine.train` would up to rounding.
 
@@ -85,45 +88,77 @@ def train_many(
         it was measured to be faster)
     cores : processes to spread over, where the work is worth it (None: all of the machine)
     on_trained : told the number of federations that are done, and of all
+    shelf : where those that were trained before lie, and finished ones are put
 
     What it returns does not depend on how the work is spread. Raises what `engine.train` does.
     """
     together = TOGETHER if _in_step(task, deals, defenses, in_step) else 1
     chunks = [deals.some(slice(i, i + together)) for i in range(0, len(deals), together)]
+    work = _Work(task, tuple(defenses), frozenset(keep), together > 1, shelf)
     found: list[Trained] = []
-    started = time.perf_counter()
+    started, trained = time.perf_counter(), 0
     cores = cores or os.cpu_count() or 1
     for done, chunk in enumerate(chunks):
-        each = (time.perf_counter() - started) / max(done, 1)
-        if done and cores > 1 and each * (len(chunks) - done) > WORTH_PROCESSES:
-            return found + _spread(task, chunks[done:], defenses, frozenset(keep), together, cores)
-        found += _chunk(task, chunk, defenses, keep, together > 1)
+        before = shelf.read(chunk.seeds) if shelf else None
+        if before is None:
+            each = (time.perf_counter() - started) / max(trained, 1)
+            if trained and cores > 1 and each * (len(chunks) - done) > WORTH_PROCESSES:
+                return found + _spread(work, chunks[done:], cores, len(found), on_trained)
+            trained += 1
+        found += work(chunk) if before is None else before
         if on_trained:
             on_trained(len(found), len(deals))
     return found
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """What is done with a chunk of deals, wherever it is done."""
+
+    task: Task
+    defenses: tuple[Defense, ...]
+    keep: frozenset[int]
+    in_step: bool
+    shelf: Shelf | None
+
+    def __call__(self, deals: Deals) -> list[Trained]:
+        found = _chunk(self.task, deals, self.defenses, self.keep, self.in_step)
+        if self.shelf:
+            self.shelf.write(deals.seeds, found)
+        return found
+
+    def alone(self, deals: Deals) -> list[Trained]:
+        """Do it in a process of its own, unless it was done before."""
+        torch.set_num_threads(1)
+        before = self.shelf.read(deals.seeds) if self.shelf else None
+        return self(deals) if before is None else before
+
+
 def _spread(
-    task: Task,
+    work: _Work,
     chunks: Sequence[Deals],
-    defenses: Sequence[Defense],
-    keep: frozenset[int],
-    together: int,
     cores: int,
+    before: int,
+    on_trained: Callable[[int, int], None] | None,
 ) -> list[Trained]:
-    work = joblib.Parallel(n_jobs=cores, inner_max_num_threads=1)
-    found: Any = work(
-        joblib.delayed(_alone)(task, chunk, defenses, keep, together > 1) for chunk in chunks
+    """Return the federations of all chunks, by processes; `before` many are done already."""
+    every = before + sum(map(len, chunks))
+    spread = joblib.Parallel(
+        n_jobs=cores, inner_max_num_threads=1, return_as="generator", initializer=_deaf
     )
+    parts: Any = spread(joblib.delayed(work.alone)(chunk) for chunk in chunks)
+    found: list[Trained] = []
+    for part in parts:
+        found += part
+        if on_trained:
+            on_trained(before + len(found), every)
     get_reusable_executor().shutdown(wait=True)
-    return [trained for chunk in found for trained in chunk]
+    return found
 
 
-def _alone(
-    task: Task, deals: Deals, defenses: Sequence[Defense], keep: frozenset[int], in_step: bool
-) -> list[Trained]:
-    torch.set_num_threads(1)
-    return _chunk(task, deals, defenses, keep, in_step)
+def _deaf() -> None:
+    """Leave Ctrl-C to the process that started this one, and that ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _chunk(
