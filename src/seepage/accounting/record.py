@@ -21,6 +21,9 @@ from .rdp import rdp_epsilon
 from .sampled_gaussian import ADJACENCIES, SampledGaussian
 
 RERO_PRIORS = (0.01, 0.001)
+FPRS = (0.01, 0.001)
+"""False-positive rates at which a record bounds tests of one unit."""
+
 # From here on (epsilon above 500,000) sampling is not worth a distribution's arithmetic.
 _HOPELESS = 1000.0
 # Where a distribution's exponentials near the end of what floats can hold.
@@ -116,6 +119,8 @@ def mechanism_record(
         mu=released.mu,
         information_bits=profile.information_bits,
         rero={f"{prior:g}": profile.rero(prior) for prior in RERO_PRIORS},
+        max_tpr={f"{fpr:g}": profile.max_tpr(fpr) for fpr in FPRS},
+        max_accuracy=profile.max_accuracy(),
         noise=noise,
         composition=tuple(part.to_json() for part in parts),
     )
