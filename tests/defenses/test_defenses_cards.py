@@ -51,7 +51,7 @@ def test_the_card_in_force_shows_the_settings(card: DefenseCard) -> None:
 def test_adaptive_attacks_and_what_is_hidden() -> None:
     named = {card.name: card.adaptive_attacks for card in CARDS}
     assert named == {
-        "dp-sgd": ("averaged",),
+        "dp-sgd": ("averaged", "candidate-test"),
         "per-coordinate-dp": ("averaged", "candidate-test"),
         "bayesian-noise": ("averaged", "candidate-test"),
         "local-dp": ("averaged", "posterior-mean"),

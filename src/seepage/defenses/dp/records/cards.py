@@ -62,7 +62,7 @@ RECORDS: tuple[DefenseCard, ...] = (
         ),
         mechanism="per-record clipping and Gaussian noise in each local step, Poisson batches",
         guarantee="formal",
-        adaptive_attacks=("averaged",),
+        adaptive_attacks=("averaged", "candidate-test"),
         protects="whether any one record was trained on, and what it holds",
         against="everybody who sees what a client sends, the server included",
         leaves_open="what many records have in common, a person with several records, "
