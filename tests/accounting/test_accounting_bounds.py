@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from seepage.accounting.api import METRICS, success_bound
-from seepage.accounting.bounds import CurveProfile, GaussianProfile, Unprotected
+from seepage.accounting.bounds import CurveProfile, GaussianProfile, Replaced, Unprotected
 from seepage.accounting.gaussian import delta_of, mu_of
 from seepage.accounting.record import profile_of
 from seepage.accounting.sampled_gaussian import SampledGaussian
@@ -69,6 +69,15 @@ def test_the_general_way_gives_the_closed_forms(mu: float, rate: float) -> None:
         (exact.max_accuracy(), general.max_accuracy()),
     ):
         assert value - 1e-9 <= bound <= value + 2e-3
+
+
+@given(st.floats(0.05, 4), st.floats(0.001, 0.999))
+def test_a_replaced_unit_is_twice_as_far_as_one_left_out(mu: float, rate: float) -> None:
+    found, twice = Replaced(GaussianProfile(mu)), GaussianProfile(2 * mu)
+    assert found.max_tpr(rate) == pytest.approx(twice.max_tpr(rate), abs=1e-9)
+    epsilons = np.linspace(0, 6, 13)
+    assert (found.delta(epsilons) >= twice.delta(epsilons) - 1e-12).all()
+    assert (found.delta(epsilons) <= 1).all()
 
 
 def test_a_gaussian_mean_test_attains_the_bounds() -> None:

@@ -32,6 +32,7 @@ from seepage.core.views import (
     AggregateView,
     AuxiliaryData,
     BatchSize,
+    CandidateClients,
     Candidates,
     GlobalModelsView,
     HistoryView,
@@ -51,6 +52,7 @@ X, Y = digits()
 CLAIMS = {
     "reconstruction": Reconstruction,
     "membership": MembershipScores,
+    "client-membership": MembershipScores,
     "linkage": Linkage,
     "attribute": AttributeGuess,
     "column": ColumnGuess,
@@ -66,6 +68,7 @@ QUICK = {
     "lira": {"shadows": 8},
     "rmia": {"shadows": 4},
     "white-box": {"shadows": 8},
+    "user-level": {"shadows": 4},
     "attribute-inference": {"column": "pixel", "shadows": 4},
     "property-inference": {"column": "pixel"},
 }
@@ -77,10 +80,15 @@ PAIRS = [(card, kind) for card in CARDS for kind in card.views]
 def a_view(kind: str, card: AttackCard | None = None, **changes: Any) -> View:
     """A view of two records of client 1, or of 24 candidates, on an MLP of width 32.
 
+    Candidates are of six clients, where whole clients are asked about.
+
     Where `card` is that of an active attack, its server has made its move.
     """
     model = mlp(32)
     facts = BatchSize(2), Candidates(X[:24], Y[:24]), auxiliary(), simulation(32)
+    if card and card.claims == "client-membership":
+        whose = torch.arange(24) // 4
+        facts = (CandidateClients(X[:24], Y[:24], whose), *facts[2:])
     defenses = (SUMMED,) if kind.startswith("aggregate") else ()
     asked, jobs = X[:24], {"clients": 4, "cohort": 4}
     if card and "column" in {p.name for p in card.parameters}:
@@ -161,6 +169,9 @@ def test_it_claims_what_its_card_says_and_leaves_the_view_alone(card: AttackCard
     for one, two in zip(tensors(first), tensors(again), strict=True):
         assert torch.equal(one, two)
         assert bool(one.isfinite().all())
+    if card.claims == "client-membership":
+        assert first.scores.shape == (6,)
+        return
     _check_shape(first, {"update": 2, "aggregate": 4, "history": 6}.get(kind, 0))
 
 

@@ -11,6 +11,7 @@ import tables
 from reach import holds
 from seepage.auditing.attacking import attack_all
 from seepage.auditing.cells import Attacker, Job, enumerate_cells
+from seepage.auditing.clients import client_evidence, client_questions
 from seepage.auditing.columns import column_evidence, column_views
 from seepage.auditing.evidence import membership_evidence
 from seepage.auditing.federations import Federations
@@ -69,6 +70,8 @@ def test_a_null_view_gives_no_gain(name: str) -> None:
             try:
                 if known.claims == "membership" and isinstance(attack, ActiveAttack):
                     evidence = _null_targets(attack, cell, federations)
+                elif known.claims == "client-membership":
+                    evidence = _null_clients(attack, cell, federations)
                 elif known.claims == "membership":
                     evidence = _null_membership(attack, cell.view, federations, cell.observer)
                 elif known.claims == "linkage":
@@ -103,6 +106,16 @@ def _null_targets(attack, cell, federations):
     found = target_answers(cell, attack, federations, kind=cell.view, variant="undefended", seed=1)
     noise = np.random.default_rng(0).normal(size=len(found.null))
     return membership_evidence(found.null, noise, found.member)[-1]
+
+
+def _null_clients(attack, cell, federations):
+    """Scores of splits, held against other, independent splits."""
+    rng = torch_rng(0, "clients")
+    asked = client_questions(cell.view, federations, "undefended", cell.observer, rng)
+    truths = [truth for *_, truth in asked]
+    shifted = zip(asked, [*truths[2:], *truths[:2]], strict=True)
+    nulls = [(view, null, truth) for (view, null, _), truth in shifted]
+    return client_evidence(cell, attack, nulls, seed=1, variant="undefended")[-1]
 
 
 def _null_linkage(attack, cell, federations):

@@ -124,6 +124,34 @@ class Unprotected(Profile):
         return np.zeros_like(fpr)
 
 
+@dataclass(frozen=True)
+class Replaced(Profile):
+    """What a guarantee for leaving a unit out allows where one unit is replaced by another.
+
+    That is two steps, out with the one and in with the other: f(1 - f(a)), and at twice epsilon
+    (1 + e^epsilon) delta (Dong, Roth & Su 2019, theorem 2.14; Vadhan 2017, lemma 2.2).
+
+    >>> round(Replaced(GaussianProfile(0.5)).max_auc() - GaussianProfile(1.0).max_auc(), 3)
+    0.0
+    """
+
+    left_out: Profile
+
+    @property
+    def information_bits(self) -> float:
+        """Return infinity: bits of the two steps don't add up to a bound."""
+        return inf
+
+    def delta(self, epsilon: Floats) -> Floats:
+        """Return delta at each epsilon, which two steps of half of it allow."""
+        half = epsilon / 2
+        return np.minimum((1 + np.exp(half)) * self.left_out.delta(half), 1.0)
+
+    def trade_off(self, fpr: Floats) -> Floats:
+        """Return f(1 - f(fpr))."""
+        return self.left_out.trade_off(1 - self.left_out.trade_off(fpr))
+
+
 class CurveProfile(Profile):
     """A profile of which delta is known on a grid of epsilons alone."""
 

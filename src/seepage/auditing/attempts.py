@@ -18,7 +18,8 @@ from ..core.views import AggregateView, View
 from ..fl.candidates import usable
 from ..fl.transcript import Transcript
 from .attacking import attack_all
-from .cells import Cell, Job, view_kind
+from .cells import CLIENTS, Cell, Job, view_kind
+from .clients import client_evidence, client_questions
 from .columns import column_evidence, column_views
 from .evidence import Evidence, membership_evidence
 from .federations import Federations, window
@@ -60,6 +61,8 @@ class Attempts:
         """Attack at least `units` draws of a variant (of known records: every one)."""
         if cell.attack.claims == "membership":
             return self._members(cell, attack, variant)
+        if cell.attack.claims == CLIENTS:
+            return self._clients(cell, attack, variant)
         if cell.attack.claims == "linkage":
             return self._sources(cell, attack, variant)
         if cell.attack.claims == "column":
@@ -188,6 +191,15 @@ class Attempts:
         details = [{**e.details, **found.details} for e in evidence]
         told = zip(evidence, details, strict=True)
         return Attempt(evidence=tuple(replace(e, details=d) for e, d in told))
+
+    def _clients(self, cell: Cell, attack: Attack, variant: str) -> Attempt:
+        """Attack the question which clients took part, and its null."""
+        rng = torch_rng(self.seed, cell.task, variant, "clients")
+        kind = self.kind(cell, variant)
+        asked = client_questions(kind, self.federations, variant, cell.observer, rng)
+        return Attempt(
+            evidence=client_evidence(cell, attack, asked, seed=self.seed, variant=variant)
+        )
 
     def _column(self, cell: Cell, attack: Attack, variant: str) -> Attempt:
         """Attack the question for a column of the clients' records, and its null."""

@@ -7,12 +7,12 @@ from dataclasses import replace
 from math import ceil
 
 from ..accounting.api import success_bound
-from ..accounting.bounds import Profile
+from ..accounting.bounds import Profile, Replaced
 from ..accounting.record import mechanism_of, profile_of
 from ..core.privacy import EpsilonRecord, Exposure
 from ..core.threat import Observer
 from .bound_curves import bound_curve, rero_prior
-from .cells import Job, Measured
+from .cells import CLIENTS, Job, Measured
 from .evidence import FPR_OF, Evidence
 from .views import ROUNDS_TOGETHER
 
@@ -47,12 +47,30 @@ def covering(measured: Measured, job: Job, exposure: Exposure) -> list[Profile]:
             rounds=ceil(exposure.rounds / ROUNDS_TOGETHER),
             local_steps=exposure.local_steps * ROUNDS_TOGETHER,
         )
+    if measured.cell.attack.claims == CLIENTS:
+        return _of_clients(job, exposure, measured.cell.observer)
     profiles = [
         defense.profile(exposure)
         for defense in job.defenses
         if covers(defense.privacy(exposure), measured.cell.observer)
     ]
     return [profile for profile in profiles if isinstance(profile, Profile)]
+
+
+def _of_clients(job: Job, exposure: Exposure, observer: Observer) -> list[Profile]:
+    """Return what guarantees for whole clients allow; those for records say nothing of them.
+
+    A client that is out of such a question has another in its place (`splits`).
+    """
+    profiles: list[Profile] = []
+    for defense in job.defenses:
+        records = [r for r in defense.privacy(exposure) if r.unit == "client"]
+        profile = defense.profile(exposure)
+        if not isinstance(profile, Profile) or not covers(tuple(records), observer):
+            continue
+        replaced = all(r.adjacency == "replace" for r in records)
+        profiles.append(profile if replaced else Replaced(profile))
+    return profiles
 
 
 def least_bound(evidence: Evidence, profiles: Sequence[Profile]) -> float:

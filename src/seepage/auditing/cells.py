@@ -27,7 +27,10 @@ SINGLE_MOMENT = {
 Of which kind they are else, the attacker chooses the moment, in the course of the training.
 """
 
-ASKS_OF_RECORDS = frozenset({"membership", "column", "linkage"})
+CLIENTS = "client-membership"
+"""What is claimed of whole clients: whether they took part."""
+
+ASKS_OF_RECORDS = frozenset({"membership", "column", "linkage", CLIENTS})
 """What is claimed of records that a view names, not of the batch behind it."""
 
 _SEEN_THROUGH = {

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
+from ..core.seeds import torch_rng
 from ..core.task import Task
 from ..fl.engine import train
 from ..fl.transcript import Transcript
 from ..fl.utility import utility
 from .cells import Job
 from .simulating import Workshop
+from .splits import split_task
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Trained = Callable[[str, int, Transcript], None]
 """Told of each variant and replica as soon as it is trained."""
@@ -64,6 +70,26 @@ class Federations:
             self._trained[key] = self._train(variant, replica)
             if self.on_trained:
                 self.on_trained(variant, replica, self._trained[key])
+        return self._trained[key]
+
+    def split(self, variant: str, present: Tensor, replica: int) -> Transcript:
+        """Return a variant trained with others in the place of clients that are not `present`.
+
+        `present` is `[clients]` bool. Of the rounds only the states are kept.
+        """
+        base = self.transcript(variant)
+        key = (f"split-{variant}-{present.tolist()}", replica)
+        if key not in self._trained:
+            task = split_task(base.task, present, torch_rng(self.seed, "split", base.task.name))
+            found = train(
+                task,
+                defenses=base.defenses,
+                seed=self.seed,
+                replica=replica,
+                record=self.recorded(task, replica=0),
+                on_round=self.on_round,
+            )
+            self._trained[key] = replace(found, rounds={})
         return self._trained[key]
 
     def _train(self, variant: str, replica: int) -> Transcript:

@@ -8,7 +8,8 @@ from ..core.attack import ActiveAttack, Attack
 from ..core.errors import NotApplicableError, SeepageError
 from ..core.seeds import torch_rng
 from .attempts import Attempt, Attempts
-from .cells import ASKS_OF_RECORDS, Cell, Job, Measured
+from .cells import ASKS_OF_RECORDS, CLIENTS, Cell, Job, Measured
+from .clients import client_questions
 from .columns import column_views
 from .federations import Federations
 from .pictures import picture_arrays
@@ -80,6 +81,9 @@ class Laboratory:
                 return False
             if cell.attack.claims == "membership":
                 asked = membership_views(kind, self.federations, "undefended", cell.observer, rng)
+                view = asked[0][0]
+            elif cell.attack.claims == CLIENTS:
+                asked = client_questions(kind, self.federations, "undefended", cell.observer, rng)
                 view = asked[0][0]
             elif cell.attack.claims == "linkage":
                 asked = linkage_views(kind, self.federations, "undefended", cell.observer, rng)

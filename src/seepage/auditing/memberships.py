@@ -24,7 +24,7 @@ from ..metrics.rank_correlation import RankCorrelation
 from ..metrics.roc import roc
 from ..metrics.singled_out import accused_with
 from .bound_curves import FPRS
-from .cells import SINGLE_MOMENT, Cell, Job, Measured
+from .cells import CLIENTS, SINGLE_MOMENT, Cell, Job, Measured
 from .evidence import ScoreEvidence
 from .groups import holders
 from .neighbors import nearest_distances
@@ -60,6 +60,9 @@ def with_memberships(
             if min(len(evidence.members), len(evidence.others)) < LEAST:
                 continue
             job, finding = jobs[m.cell.task], by_id[f"{m.cell.id}/auc"]
+            if m.cell.attack.claims == CLIENTS:
+                by_id[finding.id] = replace(finding, curve=finding.curve or _curve(evidence))
+                continue
             key = (m.cell.task, m.cell.view == "history")
             if key not in asked:
                 asked[key] = _asked(m.cell, job, seed)

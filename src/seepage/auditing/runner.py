@@ -24,6 +24,7 @@ from .canary_audit import CanaryAudit
 from .cells import Cell, Job, Measured, enumerate_cells
 from .exposure import exposure
 from .federations import Federations
+from .hypotheses import hypotheses
 from .job_facts import job_facts, measurer
 from .measuring import Laboratory
 from .memberships import with_memberships
@@ -123,27 +124,6 @@ def _spent(store: Store, seconds: float, *, worked: bool) -> float:
     total = (before["seconds"] if before else 0.0) + (seconds if worked or not before else 0.0)
     store.write("jobs", "spent", {"seconds": total})
     return total
-
-
-def hypotheses(cells: Sequence[Cell], jobs: Sequence[Job], gate: Gate) -> int:
-    """Return how many findings the gate may count: what Holm's correction is paid for."""
-    metrics = {
-        "reconstruction": {"identification_rate"},
-        "attribute": {"label_rate", "property_rate"},
-        "column": {"attribute_accuracy"},
-        "membership": {"auc", "tpr_at_1pct_fpr"},
-        "linkage": {"source_accuracy"},
-    }
-    others = {j.task.name: sum(len(c.holdout) for c in j.task.clients) for j in jobs}
-    count = 0
-    for cell in cells:
-        if gate.observers and cell.observer.value not in gate.observers:
-            continue
-        possible = metrics.get(cell.attack.claims, set[str]()) & set(gate.metrics)
-        if others[cell.task] < 1000:
-            possible = possible - {"tpr_at_1pct_fpr"}
-        count += len(possible)
-    return max(count, 1)
 
 
 def width(job: Job, units: int) -> int:

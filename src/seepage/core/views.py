@@ -65,6 +65,21 @@ class Candidates:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class CandidateClients:
+    """Whole clients whose part in the job is in question, by the records that they hold.
+
+    Fields
+    ------
+    inputs, targets : the records of all of them, `[n, *shape]` and `[n]`
+    client : whose each record is, int64 `[n]` from 0 to clients - 1, each of them with one
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    client: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PartialRecords:
     """Records of a table of which all is known but one column, whose features are 0.
 
@@ -122,8 +137,9 @@ class Simulation:
     train: Callable[[AuxiliaryData, Sequence[Tensor], Sequence[int], int], Sequence[Simulated]]
 
 
-Fact = BatchSize | Labels | Candidates | PartialRecords | AuxiliaryData | Simulation
-F = TypeVar("F", BatchSize, Labels, Candidates, PartialRecords, AuxiliaryData, Simulation)
+Asked = Candidates | CandidateClients | PartialRecords
+Fact = BatchSize | Labels | Asked | AuxiliaryData | Simulation
+F = TypeVar("F", bound=Fact)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -251,7 +267,8 @@ class ModelView(_Vantage):
 class OutputsView(_Vantage):
     """The final model's answers to the candidates, `[n, classes]`, and no model.
 
-    Of partial records it answers each with each value in turn, `[n * k, classes]`.
+    Of candidate clients it answers all records; of partial records it answers each with each
+    value in turn, `[n * k, classes]`.
     """
 
     outputs: Tensor

@@ -224,4 +224,30 @@ MEMBERSHIP = (
         claims="membership",
         cost="dear",
     ),
+    AttackCard(
+        name="user-level",
+        summary="Whether a whole client took part, from all its records against shadow "
+        "federations.",
+        implementation="seepage.attacks.membership.user_level:UserLevel",
+        reference="Kandpal et al. 2023, arXiv 2310.09266; Song & Shmatikov 2019, arXiv 1811.00513",
+        year=2023,
+        parameters=(
+            _SHADOWS,
+            Parameter(
+                name="score",
+                default="likelihood-ratio",
+                summary="likelihood-ratio, or reference: records against shadows without them",
+            ),
+        ),
+        observers=(
+            Observer.HONEST_SERVER,
+            Observer.PEER_CLIENT,
+            Observer.MODEL_HOLDER,
+            Observer.MODEL_USER,
+        ),
+        needs=(Capability.HOLDS_CANDIDATES, Capability.CAN_SIMULATE),
+        views=("global-models", "model", "outputs"),
+        claims="client-membership",
+        cost="dear",
+    ),
 )
