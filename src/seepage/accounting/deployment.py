@@ -137,10 +137,12 @@ def _check_vantage(given: Deployment) -> None:
             )
         if given.clients is None:
             raise UsageError("single-updates needs --clients, the number that share the noise")
-    elif given.clients is not None and given.mechanism != "distributed-gaussian":
+    elif given.clients is not None and not (
+        given.mechanism == "distributed-gaussian"
         # To one who knows who took part in sums it makes no difference how many share the noise.
-        if given.observer != "participation-aware":
-            raise UsageError("--clients is of --observer single-updates; leave it out or add that")
+        or given.observer == "participation-aware"
+    ):
+        raise UsageError("--clients is of --observer single-updates; leave it out or add that")
     if given.participations is not None:
         if given.participations > given.releases:
             raise UsageError(

@@ -8,7 +8,6 @@ from math import ceil
 
 from ..accounting.api import success_bound
 from ..accounting.bounds import Profile, Replaced
-from ..accounting.record import mechanism_of, profile_of
 from ..core.privacy import EpsilonRecord, Exposure
 from ..core.threat import Observer
 from .bound_curves import bound_curve, rero_prior
@@ -18,7 +17,6 @@ from .views import ROUNDS_TOGETHER
 
 BOUNDED = ("identification_rate", "auc", *FPR_OF)
 _STRENGTH = list(Observer)
-_RECORD_FPRS = (0.01, 0.001)
 
 
 def with_bounds(measured: Measured, job: Job, exposure: Exposure) -> Measured:
@@ -77,18 +75,6 @@ def least_bound(evidence: Evidence, profiles: Sequence[Profile]) -> float:
     """Return the least value of the evidence's metric that one of `profiles` allows."""
     prior = rero_prior(evidence)
     return min(success_bound(profile, evidence.metric, prior) for profile in profiles)
-
-
-def with_success(record: EpsilonRecord) -> EpsilonRecord:
-    """Return the record with the best that tests of one unit, or of a bit of it, can do."""
-    if not record.composition:
-        return record
-    profile = profile_of(mechanism_of(record), record.delta)
-    return replace(
-        record,
-        max_tpr={f"{fpr:g}": profile.max_tpr(fpr) for fpr in _RECORD_FPRS},
-        max_accuracy=profile.max_accuracy(),
-    )
 
 
 def covers(records: tuple[EpsilonRecord, ...], observer: Observer) -> bool:

@@ -19,7 +19,7 @@ from ..core.plan import Gate, Plan
 from ..core.privacy import EpsilonRecord
 from ..core.results import NotRun, Result
 from . import evidence as stored
-from .bounds import with_bounds, with_success
+from .bounds import with_bounds
 from .canary_audit import CanaryAudit
 from .cells import Cell, Job, Measured, enumerate_cells
 from .exposure import exposure
@@ -134,7 +134,7 @@ def width(job: Job, units: int) -> int:
 def privacy(spec: Spec) -> tuple[EpsilonRecord, ...]:
     """Return the epsilon records of every job."""
     return tuple(
-        replace(with_success(record), task=job.task.name)
+        replace(record, task=job.task.name)
         for job in spec.jobs
         for defense in job.defenses
         for record in defense.privacy(exposure(job, spec.plan.delta))

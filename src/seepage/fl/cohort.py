@@ -45,13 +45,14 @@ class LocalTraining:
         seed: int,
         replica: int,
         batched: bool | None = None,
+        sends: Mapping[int, Update] | None = None,
     ) -> None:
         found = traits(task, model)
         self._task, self._seed, self._replica = task, seed, replica
         self._clients = ClientTrainer(task, model, defenses, stochastic=found.stochastic)
         plain = all(type(d).gradient is Defense.gradient for d in defenses)
         self._batched = BatchedTrainer(task, model) if found.batchable and plain else None
-        self._choice = batched
+        self._choice, self._sends = batched, sends or {}
         self._parameters = sum(p.numel() for p in model.parameters())
         self._sizes = [expected_batch(len(c.train), task.training.batch_size) for c in task.clients]
         self._draws: list[Draws] = [
@@ -62,11 +63,17 @@ class LocalTraining:
     def run(
         self, number: int, cohort: Sequence[int], state: Update, rngs: Mapping[int, torch.Generator]
     ) -> Iterator[LocalResult]:
-        """Train the cohort from `state` in round `number`; raise `UsageError` on divergence."""
-        if not cohort:
-            return
+        """Train the cohort from `state` in round `number`; raise `UsageError` on divergence.
+
+        Who sends what it was told to does not train.
+        """
+        for client in sorted(self._sends.keys() & set(cohort)):
+            yield LocalResult(client=client, update=self._sends[client], used=_distinct([]))
         steps = range(self._task.training.local_steps)
-        draws = {c: [self._draws[c].draw() for _ in steps] for c in cohort}
+        training = [c for c in cohort if c not in self._sends]
+        draws = {c: [self._draws[c].draw() for _ in steps] for c in training}
+        if not draws:
+            return
         if self._batched and self._batch_it(draws):
             updates = self._all_at_once(self._batched, draws, state)
         else:
@@ -134,4 +141,5 @@ class LocalTraining:
 def _distinct(drawn: Sequence[Tensor]) -> Tensor:
     if len(drawn) == 1:
         return drawn[0]
-    return torch.tensor(list(dict.fromkeys(torch.cat(list(drawn)).tolist())), dtype=torch.int64)
+    every = [index for indices in drawn for index in indices.tolist()]
+    return torch.tensor(list(dict.fromkeys(every)), dtype=torch.int64)

@@ -41,7 +41,7 @@ def train(
     batched: bool | None = None,
     sends: Mapping[int, Update] | None = None,
 ) -> Transcript:
-    """Train `task` and return what happened.
+    """Train `task`, unless its patience ends earlier (it then says when), and tell what happened.
 
     Parameters
     ----------
@@ -49,12 +49,8 @@ def train(
     seed, replica : all randomness derives from them; replicas are independent runs
     record : rounds (from 0) to keep in the transcript
     on_round : called with the number of each finished round
-    batched : force batched local training on or off where it is possible (None: where
-        it is faster); the numbers are the same up to rounding
-    sends : by client, the update that it makes in every round instead of training: an
-        auditor's canaries
-
-    With patience it may stop early: the transcript's task says after how many rounds.
+    batched : force batched local training on or off (None: where it is possible and faster)
+    sends : by client, what it sends in every round instead of training: an auditor's canary
 
     Raises `RefusedError` where a defense can't protect the job, `ModelError` or `DataError` where
     model and data don't fit, `UsageError` where training diverges or a round is outside the job.
@@ -62,7 +58,9 @@ def train(
     started = time.perf_counter()
     model = _fresh(task, defenses, record, torch_rng(seed, "model", replica))
     seen = trained_on(task, defenses, seed=seed, replica=replica)
-    clients = LocalTraining(seen, model, defenses, seed=seed, replica=replica, batched=batched)
+    clients = LocalTraining(
+        seen, model, defenses, seed=seed, replica=replica, batched=batched, sends=sends or {}
+    )
     cohorts = Cohorts(task, model, defenses, seed=seed, replica=replica)
     aggregation = Aggregation(defenses, task.training.lr)
     state: Update = shared_state(model)
@@ -70,9 +68,7 @@ def train(
     stopping = EarlyStopping(task, model)
     for number in range(task.training.rounds):
         cohort, keep = cohorts.of(number), number in record
-        done = _round(
-            task, number, state, cohort, clients, aggregation, (seed, replica), keep, sends or {}
-        )
+        done = _round(task, number, state, cohort, clients, aggregation, (seed, replica), keep)
         state = aggregation.apply(number, state, done.aggregate)
         if keep:
             records[number] = done
@@ -81,7 +77,6 @@ def train(
         if stopping.done(state):
             break
     load_state(model, state)
-    plain = 4 * sum(value.numel() for value in state.values())
     return Transcript(
         task=stopping.task,
         defenses=tuple(defenses),
@@ -90,8 +85,8 @@ def train(
         rounds=records,
         states={number: record.state for number, record in records.items()},
         model=model.eval(),
-        bytes_up=cohorts.took_part * _upload(defenses, plain),
-        bytes_down=cohorts.took_part * plain,
+        bytes_up=cohorts.took_part * _upload(defenses, _bytes(state)),
+        bytes_down=cohorts.took_part * _bytes(state),
         seconds=time.perf_counter() - started,
         sat_out=cohorts.sat_out,
     )
@@ -119,7 +114,6 @@ def _round(
     aggregation: Aggregation,
     run: tuple[int, int],
     keep: bool,
-    sends: Mapping[int, Update],
 ) -> RoundRecord:
     """Run one round; unless it is to be kept, the record holds the aggregate only.
 
@@ -134,17 +128,12 @@ def _round(
     released: dict[int, Update] = {}
     batches: dict[int, Records] = {}
     aggregate: Update = {}
-    trained = [c for c in cohort if c not in sends]
-    for result in clients.run(number, trained, state, rngs):
+    for result in clients.run(number, cohort, state, rngs):
         client = result.client
         sent = aggregation.receive(number, client, result.update, rngs[client])
         if keep:
             released[client] = detached(sent)
             batches[client] = task.clients[client].train.take(result.used)
-    for client in sorted(sends.keys() & set(cohort)):
-        sent = aggregation.receive(number, client, sends[client], rngs[client])
-        if keep:
-            released[client] = detached(sent)
     if cohort:
         rng = torch_rng(seed, "defense", replica, number, "aggregate")
         aggregate = aggregation.close(number, rng)
@@ -156,6 +145,10 @@ def _round(
         aggregate=detached(aggregate),
         carried=carried,
     )
+
+
+def _bytes(state: Update) -> int:
+    return 4 * sum(value.numel() for value in state.values())
 
 
 def _upload(defenses: Sequence[Defense], plain: int) -> int:
