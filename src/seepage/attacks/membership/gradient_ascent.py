@@ -6,7 +6,7 @@ Before a round the server climbs the loss of a target record x,
 
 with g the gradient of x's loss, and sends the result. A client that trains on x pulls its loss
 down again, one that does not moves it little (Nasr, Shokri & Houmansadr 2019, "Comprehensive
-Privacy Analysis of Deep Learning", arXiv 1812.00910, section II-C, the active
+Privacy Analysis of Deep Learning", arXiv 1812.00910, the active
 attacker, whose d is g). The score is the share of the loss that local training took away.
 
 What raises the loss of other records too is lost in the general repair that any client does.

@@ -8,7 +8,7 @@ on, or none was. The evidence of a client u is the mean over its records of the 
 less the mean T' over all clients asked about, so that how well a federation happened to be
 trained cancels out. It is held against shadow federations with and without the whole client,
 as in LiRA: log N(T_u; in) - log N(T_u; out). `reference` is the statistic of Kandpal et al. 2023
-("User Inference Attacks on Large Language Models", arXiv 2310.09266, eq. 3): the mean over the
+("User Inference Attacks on Large Language Models", arXiv 2310.09266): the mean over the
 records of log p(x) / p_ref(x), where the shadows without the client are the reference. (Before:
 Song & Shmatikov 2019, arXiv 1811.00513, who train a classifier on such answers.)
 
