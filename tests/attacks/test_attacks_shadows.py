@@ -11,7 +11,7 @@ from scipy.stats import norm
 from seepage.attacks.membership.confidence import confidence
 from seepage.attacks.membership.lira import LiRA, likelihood_ratios
 from seepage.attacks.membership.rmia import RMIA, average, beaten
-from seepage.attacks.membership.shadows import shadows_of
+from seepage.attacks.membership.shadows import shadows_of, times_in
 from seepage.core.errors import NotApplicableError
 from seepage.core.views import Candidates, ModelView
 from seepage.metrics.membership import AUC
@@ -126,3 +126,12 @@ def test_shadows_depend_on_the_candidates_alone() -> None:
 def test_without_auxiliary_records_there_are_no_offline_shadows(attack: LiRA | RMIA) -> None:
     with pytest.raises(NotApplicableError, match="auxiliary records"):
         attack(view(with_auxiliary=False), rng(0))
+
+
+def test_where_candidates_are_too_many_for_the_shadows_lira_goes_offline() -> None:
+    """Eight shadows of two records each can't hold every one of 24 candidates."""
+    few = view(2)
+    assert times_in(few, 8) == 0
+    found = LiRA(shadows=8)(few, rng())
+    assert found.note == "8 shadow federations, offline"
+    assert torch.equal(found.scores, LiRA(shadows=8, online=False)(few, rng()).scores)

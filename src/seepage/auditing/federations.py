@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..core.seeds import torch_rng
-from ..core.task import Task
+from ..core.task import ClientData, Task
 from ..fl.engine import train
 from ..fl.transcript import Transcript
 from ..fl.utility import utility
@@ -170,10 +170,29 @@ def null_task(task: Task) -> Task:
 
 
 def overfit_task(task: Task) -> Task:
-    """Return the job with so few records a client that they are learned by heart."""
+    """Return the job with so few records a client that they are learned by heart.
+
+    Their labels are shuffled, held-out ones among them: what the rest of the data tells of a
+    label is no help then, so that a model that fits them remembers them.
+    """
+    rng = torch_rng(0, "shuffled labels", task.name)
     clients = tuple(
-        replace(c, train=c.train.take(torch.arange(min(OVERFIT_RECORDS, len(c.train)))))
+        _shuffled(
+            replace(c, train=c.train.take(torch.arange(min(OVERFIT_RECORDS, len(c.train))))), rng
+        )
         for c in task.clients[:OVERFIT_CLIENTS]
     )
     training = replace(task.training, batch_size=0, local_steps=5, cohort=0, patience=0)
     return replace(task, clients=clients, training=training)
+
+
+def _shuffled(client: ClientData, rng: torch.Generator) -> ClientData:
+    """Return the client with its records' labels dealt out anew among them."""
+    n = len(client.train)
+    labels = torch.cat([client.train.targets, client.holdout.targets])
+    labels = labels[torch.randperm(len(labels), generator=rng)]
+    return replace(
+        client,
+        train=replace(client.train, targets=labels[:n]),
+        holdout=replace(client.holdout, targets=labels[n:]),
+    )

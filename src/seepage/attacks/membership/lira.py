@@ -24,7 +24,7 @@ from ...core.names import nearest
 from ...core.views import AuxiliaryData
 from .candidate_losses import known_candidates
 from .confidence import confidence_of, confidence_seen
-from .shadows import shadows_of
+from .shadows import shadows_of, times_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +43,8 @@ class LiRA:
     Fields
     ------
     shadows : federations to train, >= 4
-    online : whether half of them train on a candidate; else none does
+    online : whether half of them train on a candidate; else, or where candidates are so many
+        that each would be in too few of them, none does
     variance : each record's `own`, one `pooled` over all records, or `auto`: own from 64 shadows
         on
     """
@@ -68,16 +69,17 @@ class LiRA:
         asked = known_candidates(view)
         records = AuxiliaryData(asked.inputs, asked.targets)
         seen = confidence_seen(view)
-        shadows = shadows_of(view, self.shadows, online=self.online)
-        phi = torch.stack(
-            [confidence_of(f, records, view.job.classes) for f in shadows.federations]
-        )
         pooled = self.variance == "pooled" or (
             self.variance == "auto" and self.shadows < ENOUGH_FOR_OWN
         )
+        online = self.online and times_in(view, self.shadows) >= _least_times(pooled)
+        shadows = shadows_of(view, self.shadows, online=online)
+        phi = torch.stack(
+            [confidence_of(f, records, view.job.classes) for f in shadows.federations]
+        )
         inside = shadows.inside[:, : len(asked.targets)]
         scores = likelihood_ratios(seen, phi, inside, pooled=pooled)
-        kind = "online" if self.online else "offline"
+        kind = "online" if online else "offline"
         return MembershipScores(scores=scores, note=f"{self.shadows} shadow federations, {kind}")
 
 
@@ -95,11 +97,16 @@ def likelihood_ratios(seen: Tensor, phi: Tensor, inside: Tensor, *, pooled: bool
     return (_log_density(seen, *within) - _log_density(seen, *without)).sum(0)
 
 
+def _least_times(pooled: bool) -> int:
+    """Return how often a record must be seen for a mean, and a variance of its own."""
+    return 1 if pooled else 2
+
+
 def _normal(phi: Tensor, chosen: Tensor, *, pooled: bool) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of phi over the `chosen` `[k, n]`, each `[t, n]`."""
     weight = chosen[:, None].to(phi.dtype)
     count = weight.sum(0)
-    if bool((count < (1 if pooled else 2)).any()):
+    if bool((count < _least_times(pooled)).any()):
         raise NotApplicableError(
             "a candidate is in too few of the shadow federations, or in too many: train more"
         )

@@ -77,9 +77,21 @@ def shadows_of(view: ShadowedView, count: int, *, online: bool) -> Shadows:
     )
 
 
+def times_in(view: ShadowedView, count: int) -> int:
+    """Return in how many of `count` online shadow federations each candidate is at least."""
+    simulation = view.fact(Simulation)
+    n = len(known_candidates(view).targets)
+    return count * _share(n, simulation.records) // n if simulation else 0
+
+
+def _share(n: int, records: int) -> int:
+    """Return how many of `n` candidates a federation of so many records trains on."""
+    return max(min(n // 2, records), 1)
+
+
 def _shares(n: int, records: int, count: int, rng: torch.Generator) -> list[Tensor]:
     """Return the candidates of each shadow: parts of one shuffle after the other."""
-    size = max(min(n // 2, records), 1)
+    size = _share(n, records)
     shares: list[Tensor] = []
     while len(shares) < count:
         order = torch.randperm(n, generator=rng)
