@@ -52,6 +52,9 @@ def _jobs(found: dict[tuple[str, str, str], Told]) -> Iterator[str]:
     yield head("data", "trained", "defense", "clients", "records", "rounds", "noise multiplier",
                "epsilon", "held out", "gap")  # fmt: skip
     for r in _in_order(found):
+        if "reason" in r:
+            yield line([r["data"], r["fit"], r["defense"], r["reason"].split(":")[0], *[""] * 6])
+            continue
         known = r["utility"]
         yield line([
             r["data"], r["fit"], r["defense"], r["clients"], f"{r['records']:,}", r["rounds"],

@@ -27,7 +27,7 @@ from seepage.auditing.cells import Job, view_kind
 from seepage.auditing.federations import Federations
 from seepage.auditing.simulating import with_simulation
 from seepage.core.claims import MembershipScores
-from seepage.core.errors import NotApplicableError
+from seepage.core.errors import NotApplicableError, UsageError
 from seepage.core.registry import card
 from seepage.core.seeds import torch_rng
 from seepage.core.threat import Observer
@@ -175,7 +175,11 @@ def main() -> None:
         )
         if chosen and row not in done:
             print(row.key, flush=True)
-            record(LOG, compact(run(row)))
+            try:
+                told = run(row)
+            except UsageError as error:  # noise that drowns the model: a result, too
+                told = {**vars(row), "attacks": [], "reason": str(error)}
+            record(LOG, compact(told))
     PAGE.write_text(page(recorded(LOG)))
 
 
