@@ -2,8 +2,11 @@
 
 import multiprocessing
 import os
+import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from multiprocessing.process import BaseProcess
 
 FORK = multiprocessing.get_context("fork")
@@ -27,3 +30,21 @@ def children(
             return [int(line) for line in lines]
 
     yield processes, ended
+
+
+def killed_before(
+    last: int, connect: Callable[..., sqlite3.Connection]
+) -> Callable[..., sqlite3.Connection]:
+    """A `connect` whose process is killed before its statement number `last`."""
+    statements = count(1)
+
+    def die(_: str) -> None:
+        if next(statements) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def traced(*args: object, **options: object) -> sqlite3.Connection:
+        db = connect(*args, **options)
+        db.set_trace_callback(die)
+        return db
+
+    return traced

@@ -2,16 +2,14 @@
 
 import os
 import random
-import signal
 import sqlite3
 import time
 from dataclasses import replace
-from itertools import count
 from math import sqrt
 from pathlib import Path
 
 import pytest
-from ledger_processes import children
+from ledger_processes import children, killed_before
 
 from seepage.accounting.composed import compose
 from seepage.accounting.gaussian import epsilon_of, mu_of
@@ -102,18 +100,8 @@ def test_a_kill_before_any_statement_charges_all_or_nobody(
     for last in range(1, 140, 6):
 
         def work(release: int, paid: int, last: int = last) -> None:
-            ledger, statements = opened(tmp_path), count(1)
-
-            def die(_: str) -> None:
-                if next(statements) == last:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            def traced(*args: object, **options: object) -> sqlite3.Connection:
-                db = connect(*args, **options)
-                db.set_trace_callback(die)
-                return db
-
-            monkeypatch.setattr(sqlite3, "connect", traced)
+            ledger = opened(tmp_path)
+            monkeypatch.setattr(sqlite3, "connect", killed_before(last, connect))
             ledger.charge_all(COHORT, ONE, release_id=release)
             os.write(paid, f"{release}\n".encode())
 

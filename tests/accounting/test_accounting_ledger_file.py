@@ -3,7 +3,6 @@
 import os
 import random
 import shutil
-import signal
 import sqlite3
 import stat
 import tempfile
@@ -11,12 +10,11 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import count
 from math import sqrt
 from pathlib import Path
 
 import pytest
-from ledger_processes import children
+from ledger_processes import children, killed_before
 
 from seepage.accounting.gaussian import epsilon_of, mu_of
 from seepage.accounting.ledger import BudgetExceeded, Ledger
@@ -136,18 +134,8 @@ def test_a_kill_before_any_statement_charges_all_or_nothing(
     for last in range(1, 30):
 
         def work(release: int, paid: int, last: int = last) -> None:
-            ledger, statements = opened(folder), count(1)
-
-            def die(_: str) -> None:
-                if next(statements) == last:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            def traced(*args: object, **options: object) -> sqlite3.Connection:
-                db = connect(*args, **options)
-                db.set_trace_callback(die)
-                return db
-
-            monkeypatch.setattr(sqlite3, "connect", traced)
+            ledger = opened(folder)
+            monkeypatch.setattr(sqlite3, "connect", killed_before(last, connect))
             ledger.charge("c", ONE, release_id=release)
             os.write(paid, f"{release}\n".encode())
 

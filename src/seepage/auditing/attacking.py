@@ -6,18 +6,15 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
-import joblib
 import torch
-from joblib.externals.loky import get_reusable_executor
 
 from ..core.attack import Attack
 from ..core.claims import Claim, Reconstruction
 from ..core.views import View
+from ..fl.processes import WORTH_PROCESSES, over_processes
 
-WORTH_PROCESSES = 15.0
-"""Seconds of work left from which starting worker processes pays for itself."""
 WARM_UP = 2
 """Views that are not timed: the first ones pay for what is loaded late."""
 
@@ -48,17 +45,12 @@ def _parallel(
     attack: Attack, views: Sequence[View], rngs: Sequence[torch.Generator], cores: int
 ) -> list[Claim]:
     states = [rng.get_state() for rng in rngs]
-    work = joblib.Parallel(n_jobs=cores, inner_max_num_threads=1, batch_size="auto")
-    found: Any = work(
-        joblib.delayed(_attack_one)(attack, view, state)
-        for view, state in zip(views, states, strict=True)
-    )
-    get_reusable_executor().shutdown(wait=True)
-    return list(found)
+    parts = zip(views, states, strict=True)
+    return list(over_processes(partial(_attack_one, attack), parts, cores))
 
 
-def _attack_one(attack: Attack, view: View, state: torch.Tensor) -> Claim:
-    torch.set_num_threads(1)
+def _attack_one(attack: Attack, asked: tuple[View, torch.Tensor]) -> Claim:
+    view, state = asked
     rng = torch.Generator()
     rng.set_state(state)
     return timed(attack, view, rng)

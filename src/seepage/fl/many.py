@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import joblib
 import torch
-from joblib.externals.loky import get_reusable_executor
 
 from ..core.seeds import torch_rng
 from ..core.task import ClientData
 from .engine import train
 from .lockstep import Trained, train_in_step
 from .probe import traits
+from .processes import WORTH_PROCESSES, over_processes
 from .state import shared_state
 
 if TYPE_CHECKING:
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 # is 2 to 7 times faster below this product of parameters and records a round, and even above.
 MOST_WORK_A_ROUND = 25_000_000
 TOGETHER = 8
-WORTH_PROCESSES = 15.0
-"""Seconds of work left from which starting worker processes pays for itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -127,9 +123,8 @@ class _Work:
             self.shelf.write(deals.seeds, found)
         return found
 
-    def alone(self, deals: Deals) -> list[Trained]:
-        """Do it in a process of its own, unless it was done before."""
-        torch.set_num_threads(1)
+    def unless_done(self, deals: Deals) -> list[Trained]:
+        """Do it, unless it was done before."""
         before = self.shelf.read(deals.seeds) if self.shelf else None
         return self(deals) if before is None else before
 
@@ -143,22 +138,12 @@ def _spread(
 ) -> list[Trained]:
     """Return the federations of all chunks, by processes; `before` many are done already."""
     every = before + sum(map(len, chunks))
-    spread = joblib.Parallel(
-        n_jobs=cores, inner_max_num_threads=1, return_as="generator", initializer=_deaf
-    )
-    parts: Any = spread(joblib.delayed(work.alone)(chunk) for chunk in chunks)
     found: list[Trained] = []
-    for part in parts:
+    for part in over_processes(work.unless_done, chunks, cores):
         found += part
         if on_trained:
             on_trained(before + len(found), every)
-    get_reusable_executor().shutdown(wait=True)
     return found
-
-
-def _deaf() -> None:
-    """Leave Ctrl-C to the process that started this one, and that ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _chunk(
