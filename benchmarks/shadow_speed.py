@@ -3,7 +3,8 @@
 Both train the same 64 federations of an MLP on the census data, on the same deals and seeds, and
 score the same candidates. The plain loop is `engine.train` one federation after the other, one
 client after the other. The order of the two changes from repetition to repetition. `one core`
-holds both to one thread; `all cores` gives the loop torch's own threads.
+holds both to one thread; `all cores` gives the loop torch's own threads. A second table gives one
+core and all of them work that takes one core a minute or more: shorter work is not spread.
 
     python benchmarks/shadow_speed.py --out benchmarks/results/shadow_speed.md
 """
@@ -37,6 +38,8 @@ from seepage.fl.state import load_state, shared_state
 
 SHADOWS, RECORDS, ROUNDS = 64, 2_000, 60
 BATCHES, WIDTHS, STEPS = (64, 256), (64, 256), (1, 4)
+LONG = {(64, 64): 600, (64, 256): 250, (256, 64): 200, (256, 256): 120}
+"""Rounds of four local steps that make the work long, by batch and width."""
 
 
 def job(batch: int, width: int, steps: int, rounds: int) -> Task:
@@ -145,6 +148,34 @@ def page(repeats: int, rounds: int, shadows: int, *, steps: tuple[int, ...] = ST
     return "\n".join(rows) + "\n"
 
 
+def spread(repeats: int, shadows: int) -> str:
+    """Return the table of long work on one core and on all."""
+    cores = os.cpu_count() or 1
+    torch.set_num_threads(1)
+    rows = [
+        "",
+        f"Long work, {repeats} repetitions interleaved (median, each):",
+        "",
+        head("batch", "width", "local steps", "rounds", "one core, s", "all cores, s", "ratio"),
+    ]
+    for (batch, width), rounds in LONG.items():
+        task = job(batch, width, 4, rounds)
+        given = deals(task, shadows)
+        took: dict[int, list[float]] = {1: [], cores: []}
+        for repeat in range(repeats):
+            for each in sorted(took, reverse=bool(repeat % 2)):
+                seconds, states = timed(
+                    lambda given=given, task=task, c=each: by_us(task, given, c)
+                )
+                took[each].append(seconds)
+                assert len(states) == shadows
+        one, every = (median(took[each]) for each in (1, cores))
+        shown = [" / ".join(f"{t:.1f}" for t in took[each]) for each in (1, cores)]
+        rows.append(line([batch, width, 4, rounds, *shown, f"{one / every:.2f}"]))
+        print(rows[-1], flush=True)
+    return "\n".join(rows) + "\n"
+
+
 def main() -> None:
     """Measure and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -153,7 +184,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--shadows", type=int, default=SHADOWS)
     given = parser.parse_args()
-    found = page(given.repeats, given.rounds, given.shadows)
+    found = page(given.repeats, given.rounds, given.shadows) + spread(2, given.shadows)
     if given.out:
         given.out.write_text(found)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .auditing.api import audit, audit_plan
     from .core.plan import Gate
     from .core.results import Finding, Result
+    from .crypto.api import secure_sum
 
 _HOMES = {
     "Finding": "core.results",
@@ -31,6 +32,7 @@ _HOMES = {
     "defenses": "defenses",
     "epsilon": "accounting.api",
     "metrics": "metrics",
+    "secure_sum": "crypto.api",
 }
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "defenses",
     "epsilon",
     "metrics",
+    "secure_sum",
 ]
 
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 # Measured on one CPU core, MLPs of 64 and 256 units, batches of 64 and 256, 8 clients: in step
 # is 2 to 7 times faster below this product of parameters and records a round, and even above.
 MOST_WORK_A_ROUND = 25_000_000
-TOGETHER = 8
+MUCH_WORK_A_ROUND = 5_000_000
+TOGETHER, TOGETHER_MUCH = 8, 4  # above much work, 4 in step are as fast as 8 and spread better
+TRIAL = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -88,8 +91,8 @@ def train_many(
 
     What it returns does not depend on how the work is spread. Raises what `engine.train` does.
     """
-    together = TOGETHER if _in_step(task, deals, defenses, in_step) else 1
-    chunks = [deals.some(slice(i, i + together)) for i in range(0, len(deals), together)]
+    together = _together(task, deals, defenses, in_step)
+    chunks = _chunks(deals, together)
     work = _Work(task, tuple(defenses), frozenset(keep), together > 1, shelf)
     found: list[Trained] = []
     started, trained = time.perf_counter(), 0
@@ -98,9 +101,9 @@ def train_many(
         before = shelf.read(chunk.seeds) if shelf else None
         if before is None:
             each = (time.perf_counter() - started) / max(trained, 1)
-            if trained and cores > 1 and each * (len(chunks) - done) > WORTH_PROCESSES:
+            if trained and cores > 1 and each * (len(deals) - len(found)) > WORTH_PROCESSES:
                 return found + _spread(work, chunks[done:], cores, len(found), on_trained)
-            trained += 1
+            trained += len(chunk)
         found += work(chunk) if before is None else before
         if on_trained:
             on_trained(len(found), len(deals))
@@ -158,18 +161,31 @@ def _chunk(
     return found
 
 
-def _in_step(task: Task, deals: Deals, defenses: Sequence[Defense], wanted: bool | None) -> bool:
-    """Return whether federations can, and shall, be trained in step."""
+def _chunks(deals: Deals, together: int) -> list[Deals]:
+    """Return a short first chunk, which is timed, and the others of nearly equal length.
+
+    They depend on nothing measured: federations in step round as those beside them make them.
+    """
+    first = min(TRIAL, together)
+    parts = max(ceil((len(deals) - first) / together), 1)
+    ends = [first + (len(deals) - first) * n // parts for n in range(parts + 1)]
+    cuts = [slice(0, first), *map(slice, ends[:-1], ends[1:])]
+    return [chunk for chunk in map(deals.some, cuts) if len(chunk)]
+
+
+def _together(task: Task, deals: Deals, defenses: Sequence[Defense], wanted: bool | None) -> int:
+    """Return how many federations can, and shall, be trained in step."""
     sizes = {tuple(len(part) for part in parts) for parts in deals.parts}
     batch = task.training.batch_size
     unequal = batch == 0 or batch > min(min(s) for s in sizes)
     if wanted is False or defenses or len(sizes) > 1 or (unequal and len(set(*sizes)) > 1):
-        return False
+        return 1
     model = task.build(torch_rng(deals.seeds[0], "model", 0))
     found = traits(deals.task(task, 0), model)
     if not found.batchable or found.stochastic:
-        return False
-    if wanted:
-        return True
+        return 1
     records = task.cohort * (batch or len(deals.parts[0][0]))
-    return sum(p.numel() for p in model.parameters()) * records <= MOST_WORK_A_ROUND
+    work = sum(p.numel() for p in model.parameters()) * records
+    if work > MOST_WORK_A_ROUND and not wanted:
+        return 1
+    return TOGETHER_MUCH if work > MUCH_WORK_A_ROUND else TOGETHER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -16,6 +17,8 @@ R = TypeVar("R")
 WORTH_PROCESSES = 15.0
 """Seconds of work left from which starting worker processes pays for itself."""
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
 
 def over_processes(work: Callable[[T], R], parts: Iterable[T], cores: int) -> Iterator[R]:
     """Yield what `work` makes of each part, in their order, by `cores` processes."""
@@ -28,4 +31,18 @@ def over_processes(work: Callable[[T], R], parts: Iterable[T], cores: int) -> It
 
 def _start() -> None:
     torch.set_num_threads(1)
+    _keep_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a worker's traceback tells nobody anything
+
+
+def _keep_memory() -> None:
+    """Let the C library hand freed tensors out again, not back to the system.
+
+    A fresh process gives back each step's tensors and takes a page fault for every page of the
+    next step's: a third of its time, measured on MLPs of 256 units. Only glibc has these settings
+    (mallopt(3)); elsewhere nothing is done.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+        mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the most that every version allows
