@@ -79,8 +79,11 @@ def protocol_card(name: str) -> ProtocolCard:
 
 def _vector(vector: Any, client: int) -> Vector:
     given = np.asarray(vector)
-    single = given.dtype == np.float32
-    found: Vector = np.ascontiguousarray(given, dtype=np.float32 if single else np.float64)
+    found: Vector
+    if given.dtype == np.float32:
+        found = np.ascontiguousarray(given, np.float32)
+    else:
+        found = np.ascontiguousarray(given, np.float64)
     if found.ndim != 1 or not len(found):
         raise UsageError(
             f"client {client}: a vector has one axis and an entry at least, and this is of shape "
