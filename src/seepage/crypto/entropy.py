@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from hashlib import sha256
+from typing import TypeVar
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
+
+Word = TypeVar("Word", np.uint32, np.uint64)
 
 
 class Entropy:
@@ -42,12 +45,22 @@ class Entropy:
 class KeyStream:
     """The AES-128-CTR key stream of one key, read word by word; no key may be used twice.
 
-    A key is 16 uniform bytes, made for one stream: so the nonce is fixed.
+    A key is 16 uniform bytes, made for one stream: so the counter starts at 0.
     """
 
     def __init__(self, key: bytes) -> None:
-        self._cipher = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
+        self._cipher = Cipher(algorithms.AES128(key), modes.CTR(bytes(16))).encryptor()
 
-    def fill(self, words: NDArray[np.unsignedinteger], zeros: memoryview) -> None:
-        """Overwrite `words` with the next ones; `zeros` are as many zero bytes, or more."""
-        self._cipher.update_into(zeros[: words.nbytes], words.view(np.uint8).data)
+    def words(self, scratch: Scratch, count: int, dtype: type[Word]) -> NDArray[Word]:
+        """Return the next `count` words, which stand in `scratch` until it is used again."""
+        size = count * np.dtype(dtype).itemsize
+        self._cipher.update_into(scratch.zeros[:size], scratch.room)
+        return np.frombuffer(scratch.room, dtype, count)
+
+
+class Scratch:
+    """Memory that key streams of up to `size` bytes at a time are written to, again and again."""
+
+    def __init__(self, size: int) -> None:
+        self.zeros = memoryview(bytes(size))
+        self.room = bytearray(size + 16)  # update_into asks for a block more than it writes
