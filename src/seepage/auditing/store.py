@@ -18,6 +18,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..core.errors import UsageError
+from ..core.locks import locked
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "opacus", "dp-accounting")
 
@@ -73,7 +74,8 @@ class Store:
                 )
         elif any(p.name != ".lock" for p in self.folder.iterdir()):
             raise UsageError(f"{self.folder} is not empty and holds no run; choose another --out")
-        self._lock = _locked(self.folder / ".lock")
+        busy = f"{self.folder}: another audit is writing to this run"
+        self._lock = locked(self.folder / ".lock", busy)
         self._write(marker, self.address.encode())
         return self
 
@@ -108,18 +110,3 @@ class Store:
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")
         partial.write_bytes(content)
         partial.replace(path)
-
-
-def _locked(path: Path) -> IO[str]:
-    """Hold a lock that the system drops when the process dies, however it dies."""
-    handle = path.open("w")
-    try:
-        import fcntl
-    except ImportError:  # Windows: runs there are not locked
-        return handle
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        handle.close()
-        raise UsageError(f"{path.parent}: another audit is writing to this run") from error
-    return handle

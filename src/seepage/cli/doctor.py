@@ -9,7 +9,11 @@ from importlib.util import find_spec
 
 import click
 
+from ..core.errors import UsageError
 from ..core.registry import KINDS, cards
+from ..crypto.environments import find
+from ..crypto.environments.cards import ENVIRONMENTS, Environment
+from ..crypto.environments.make import make
 
 CORE = ("torch", "numpy", "scipy", "scikit-learn", "opacus", "dp-accounting", "cryptography")
 EXTRAS = {
@@ -24,8 +28,19 @@ EXTRAS = {
 
 
 @click.command()
-def doctor() -> int:
+@click.option(
+    "--make",
+    "wanted",
+    type=click.Choice(sorted(ENVIRONMENTS)),
+    multiple=True,
+    help="Make the environment that a library of its own needs, if it is not there.",
+)
+def doctor(wanted: tuple[str, ...]) -> int:
     """Say what is installed, what is missing and how to get it."""
+    for name in wanted:
+        _make(ENVIRONMENTS[name])
+    if wanted:
+        return 0
     click.echo(f"python         {platform.python_version()} on {platform.machine()}")
     click.echo(f"cores          {os.cpu_count()}")
     missing: list[str] = []
@@ -41,6 +56,8 @@ def doctor() -> int:
         click.echo(
             f"[{extra}]".ljust(15) + ("installed" if here else f"pip install 'seepage[{extra}]'")
         )
+    for environment in ENVIRONMENTS.values():
+        click.echo(f"{environment.name:<14} {_state(environment)}")
     data = os.environ.get("SEEPAGE_DATA")
     click.echo(f"SEEPAGE_DATA   {data or 'not set (the cache folder of the user is used)'}")
     for kind in KINDS:
@@ -49,3 +66,24 @@ def doctor() -> int:
         click.echo(f"missing: pip install {' '.join(missing)}", err=True)
         return 2
     return 0
+
+
+def _state(environment: Environment) -> str:
+    """Return where the library of an environment is, or how to get it."""
+    python = find.find(environment)
+    if python is None:
+        return f"{environment.command} (needs {environment.needs})"
+    try:
+        return f"{find.version(environment, python)}, {python}"
+    except UsageError as error:
+        return str(error)
+
+
+def _make(environment: Environment) -> None:
+    try:
+        python = find.require(environment)
+    except UsageError:
+        if os.environ.get(environment.variable):
+            raise  # what is made would not be looked at
+        python = make(environment, lambda line: click.echo(f"seepage: {line}", err=True))
+    click.echo(f"{environment.name:<14} {python}")
