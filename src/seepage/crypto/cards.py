@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..core.cards import Card
+from ..core.cards import Card, Parameter
 
 SEMI_HONEST, MALICIOUS = "semi-honest", "malicious (abort)"
 
@@ -45,6 +45,95 @@ CARDS: tuple[ProtocolCard, ...] = (
         tolerates="nobody",
         security="none",
         leaks="every vector",
+        rounds=1,
+    ),
+    ProtocolCard(
+        name="masking",
+        summary="Clients add masks that cancel in the sum; shares rebuild those of drop-outs.",
+        implementation="seepage.crypto.masking.session:Masking",
+        reference="Bonawitz et al. 2017, CCS; Bell et al. 2020, ePrint 2020/704",
+        year=2017,
+        parameters=(
+            Parameter(
+                name="threshold",
+                default=None,
+                summary="clients that must stay to the end; 2 x threshold > clients + colluders",
+            ),
+            Parameter(name="colluders", default=0, summary="clients that may aid the server"),
+            Parameter(
+                name="neighbors",
+                default=0,
+                summary="with how many others each client masks, an even number; 0: all",
+            ),
+            Parameter(
+                name="minimum_cohort",
+                default=2,
+                summary="fewest vectors whose sum is revealed, 2 or more",
+            ),
+        ),
+        parties="a server",
+        trust="identity keys of clients are known beforehand",
+        tolerates="the server and fewer than 2 x threshold - clients of them",
+        security=MALICIOUS,
+        leaks="who takes part; the server can spoil a sum, and so can any client",
+        rounds=5,
+    ),
+    ProtocolCard(
+        name="ckks",
+        summary="Clients encrypt under a key that some of them hold; the aggregator has none.",
+        implementation="seepage.crypto.ckks.session:CKKS",
+        reference="Cheon et al. 2017, ASIACRYPT; IND-CPA-D: Li, Micciancio 2021, EUROCRYPT",
+        year=2017,
+        parameters=(
+            Parameter(
+                name="poly_modulus_degree",
+                default=4096,
+                summary="of the ring; 128-bit secure with the modulus, or refused",
+            ),
+            Parameter(name="modulus_bits", default=60, summary="of the one prime, 20 to 60"),
+            Parameter(
+                name="key_holders",
+                default=2,
+                summary="clients that hold the key; the sum is lost when all of them are",
+            ),
+            Parameter(name="rotate_every", default=1, summary="sums under one key"),
+            Parameter(
+                name="minimum_cohort",
+                default=2,
+                summary="fewest vectors whose sum is revealed, 2 or more",
+            ),
+            Parameter(
+                name="insecure_toy",
+                default=False,
+                summary="INSECURE: allow parameters below 128 bits, for tests",
+            ),
+        ),
+        parties="an aggregator without the key, clients with it",
+        trust="no client that holds the key works with the aggregator, and clients get the public "
+        "key that the holders made",
+        tolerates="the aggregator alone, or clients without the key; a holder and the aggregator "
+        "open every vector",
+        security=SEMI_HONEST,
+        leaks="who takes part. A decryption that is shared would leak the key by its noise "
+        "(IND-CPA-D): it is rounded to the exact sum first, so there is no noise in it",
+        rounds=3,
+        extra="he",
+    ),
+    ProtocolCard(
+        name="spdz",
+        summary="Parties add authenticated shares; whatever is tampered with aborts the sum.",
+        implementation="seepage.crypto.spdz.session:SPDZ",
+        reference="Cramer et al. 2018, CRYPTO, ePrint 2018/482; Damgard et al. 2012, CRYPTO",
+        year=2018,
+        parameters=(
+            Parameter(name="parties", default=3, summary="that compute, 2 or more"),
+            Parameter(name="threshold", default=2, summary="fewest clients whose sum is revealed"),
+        ),
+        parties="a dealer (offline), computing parties, and a server that receives the sum",
+        trust="one computing party is honest; the dealer follows the protocol, colludes with nobody",
+        tolerates="all computing parties but one, the server and any clients",
+        security=MALICIOUS,
+        leaks="who takes part; any party can abort, and any client can spoil the sum",
         rounds=1,
     ),
 )

@@ -2,7 +2,7 @@
 
 A number x becomes round(x 2^f). The f fractional bits are the most that keep any sum of the
 cohort's numbers within a signed word: cohort * (bound 2^f + 1/2) < 2^(w-1). So sums never wrap,
-and decoding one is off by at most cohort / 2^(f+1).
+and decoding one is off by at most cohort / 2^(f+1) and a double's rounding.
 """
 
 from __future__ import annotations
@@ -55,8 +55,11 @@ class FixedPoint:
 
     @property
     def max_error(self) -> float:
-        """The most that a decoded sum is off by: each number rounds by half a step."""
-        return self.clients / 2.0 ** (self.fraction_bits + 1)
+        """The most that a decoded sum is off by: each number rounds by half a step.
+
+        And a large sum, where words are long, once more as a double.
+        """
+        return self.clients * (2.0 ** -(self.fraction_bits + 1) + self.bound * 2.0**-53)
 
     def encode(
         self, vector: Vector, into: NDArray[np.uint32] | NDArray[np.uint64], who: str = "a client"
