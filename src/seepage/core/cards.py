@@ -93,7 +93,8 @@ class DefenseCard(Card):
 
     `guarantee` is `formal`, `heuristic` or `none`; `adaptive_attacks` names the attacks
     that an audit must run against it. `protects`, `against` and `leaves_open` say in plain
-    words what it protects, from whom, and what it does not.
+    words what it protects, from whom, and what it does not. `sums` says that single updates
+    are hidden in their sum; `protocol` names the card of the protocol that forms it.
     """
 
     mechanism: str
@@ -102,6 +103,8 @@ class DefenseCard(Card):
     protects: str = ""
     against: str = ""
     leaves_open: str = ""
+    sums: bool = False
+    protocol: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -81,6 +82,9 @@ class Defense:
     same_order: ClassVar[bool] = False
     """Whether all epochs of a client must go through its records in one order."""
 
+    adds_up: ClassVar[bool] = False
+    """Whether it forms the sum of a round's updates itself, in place of the server."""
+
     @property
     def card(self) -> DefenseCard:
         """The public card with this instance's settings, as attackers read it."""
@@ -118,6 +122,16 @@ class Defense:
     def bound_update(self, update: Update) -> Update:
         """Return what the aggregator counts in place of an update that it received."""
         return update
+
+    def add_up(
+        self, updates: Sequence[Update], commitments: Sequence[bytes], rng: torch.Generator
+    ) -> Update:
+        """Return the sum of a round's updates, where `adds_up` says that the defense forms it.
+
+        `commitments` are what each update's client bound into it. Raises `RefusedError`, and
+        releases nothing, where the clients would not let the sum be formed.
+        """
+        raise TypeError(f"{type(self).__name__} says that it adds up, and must define `add_up`")
 
     def protect_aggregate(
         self, aggregate: Update, contributors: int, rng: torch.Generator

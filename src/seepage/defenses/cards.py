@@ -49,6 +49,7 @@ CARDS: tuple[DefenseCard, ...] = (
         adaptive_attacks=("fully-connected", "imprint", "model-inconsistency"),
         protects="which update is whose",
         against="a server that keeps to the protocol, and whoever listens",
+        sums=True,
         leaves_open="all that a sum shows: a sum of few, or of models that differ, is as "
         "good as one update",
     ),

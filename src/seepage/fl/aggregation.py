@@ -17,16 +17,25 @@ if TYPE_CHECKING:
 
 
 class Aggregation:
-    """Defends updates as they come in, sums them, and releases their defended mean."""
+    """Defends updates as they come in, sums them, and releases their defended mean.
+
+    Raises `UsageError` where two defenses would form the sum.
+    """
 
     def __init__(self, defenses: Sequence[Defense], lr: float) -> None:
         self._defenses = tuple(defenses)
+        adding = [defense for defense in defenses if defense.adds_up]
+        if len(adding) > 1:
+            names = " and ".join(type(d).__name__ for d in adding)
+            raise UsageError(f"{names} would each add the updates up: a job has one of them")
+        self._adding = adding[0] if adding else None
+        self._kept: list[Update] = []
         self._names = " + ".join(type(d).__name__ for d in defenses)
         self._lr = lr
         self._total: dict[str, Tensor] = {}
         self._types: dict[str, torch.dtype] = {}
         self._received = 0
-        self._commitments: set[bytes] = set()
+        self._commitments: list[bytes] = []
 
     def receive(
         self,
@@ -37,7 +46,7 @@ class Aggregation:
         commitment: bytes = b"",
     ) -> Update:
         """Count a raw update in; return it as it left the client."""
-        self._commitments.add(commitment)
+        self._commitments.append(commitment)
         sent = update
         for defense in self._defenses:
             sent = defense.protect_update(sent, rng)
@@ -48,14 +57,19 @@ class Aggregation:
             where = f"round {number}, client {client}"
             _accept(sent, update, self._names, where)
             _accept(counted, self._total or update, self._names, where, same=bool(self._total))
+        self._count(update, counted)
+        return sent
+
+    def _count(self, update: Update, counted: Update) -> None:
+        if self._adding:
+            self._kept.append({name: value.detach() for name, value in counted.items()})
         if not self._received:
             self._types = {name: value.dtype for name, value in update.items()}
             self._total = {name: value.detach().clone() for name, value in counted.items()}
-        else:
+        elif not self._adding:
             for name, value in self._total.items():
                 value.add_(counted[name].detach())
         self._received += 1
-        return sent
 
     def close(self, number: int, rng: torch.Generator) -> Update:
         """Return the defended mean of what was received in the model's types, and start anew.
@@ -63,18 +77,21 @@ class Aggregation:
         Raises `RefusedError` where the clients' commitments differ: they were not sent the
         same model, so their updates do not add up.
         """
-        if len(self._commitments) > 1:
+        if (different := len(set(self._commitments))) > 1:
             raise RefusedError(
-                f"round {number}: the clients committed to {len(self._commitments)} different "
+                f"round {number}: the clients committed to {different} different "
                 "models, so that their updates do not add up"
             )
-        plain = {name: value / self._received for name, value in self._total.items()}
+        total: Update = self._total
+        if self._adding:
+            total = self._adding.add_up(self._kept, self._commitments, rng)
+        plain = {name: value / self._received for name, value in total.items()}
         aggregate: Update = plain
         for defense in self._defenses:
             aggregate = defense.protect_aggregate(aggregate, self._received, rng)
         if self._defenses:
             _accept(aggregate, plain, self._names, f"round {number}, aggregate")
-        self._total, self._received, self._commitments = {}, 0, set()
+        self._total, self._received, self._commitments, self._kept = {}, 0, [], []
         # A defense may count in integers, or in doubles that hold them.
         return {name: value.to(self._types[name]) for name, value in aggregate.items()}
 

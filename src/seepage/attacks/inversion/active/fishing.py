@@ -44,7 +44,6 @@ _EXACT, _TOLD_APART = "fully-connected", 8
 _MOST_CAUGHT = 64
 _RESTARTS = 4
 _NOISY = ("dp-sgd", "local-dp", "central-dp")
-_HIDES_UPDATES = "secure-aggregation"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,7 +167,7 @@ def _records(knowledge: ServerKnowledge) -> int:
     size = knowledge.fact(BatchSize)
     if size is None:
         return 0
-    summed = any(card.name == _HIDES_UPDATES for card in knowledge.defenses)
+    summed = any(card.sums for card in knowledge.defenses)
     return size.value * (len(knowledge.cohort) if summed else 1)
 
 

@@ -28,8 +28,6 @@ from .suppression import silent_parameters, suppressed
 if TYPE_CHECKING:
     from ....core.views import AggregateView, ServerKnowledge, Update
 
-_SUMS = ("secure-aggregation",)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelInconsistency:
@@ -63,7 +61,7 @@ class ModelInconsistency:
             target = cohort[int(torch.randint(len(cohort), (), generator=rng))]
         if target not in cohort:
             raise NotApplicableError(f"client {target} does not take part in this round")
-        if not any(card.name in _SUMS for card in knowledge.defenses):
+        if not any(card.sums for card in knowledge.defenses):
             return ServerMove(models={})
         dead = suppressed(knowledge)
         return ServerMove(models={c: knowledge.model if c == target else dead for c in cohort})

@@ -9,7 +9,7 @@ earlier releases, which its card does not tell, it is that of the first step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ....core.cards import DefenseCard
 
-_MODELED = (*RECORD_LEVEL, "local-dp", "central-dp", "top-k", "secure-aggregation")
+_MODELED = (*RECORD_LEVEL, "local-dp", "central-dp", "top-k")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,9 +44,10 @@ class Released:
         )
 
 
-def unmodeled(defenses: Iterable[DefenseCard]) -> list[str]:
+def unmodeled(defenses: Sequence[DefenseCard]) -> list[str]:
     """Return the names of the defenses that are taken for none."""
-    return [card.name for card in defenses if card.name not in _MODELED]
+    exact = {card.name for card in defenses if card.sums and card.guarantee == "none"}
+    return [card.name for card in defenses if card.name not in exact.union(_MODELED)]
 
 
 def simulated_by_record(
