@@ -67,7 +67,10 @@ class SumJob:
         if self.weights is None:
             return vector
         share = self.weights[client] / self.weight_bound
-        return np.append(vector * share, share * self.bound)
+        found = np.empty(self.width)
+        np.multiply(vector, share, out=found[:-1], dtype=np.float64)  # no rounding to float32
+        found[-1] = share * self.bound
+        return found
 
     def result(self, total: Floats, survivors: tuple[int, ...]) -> tuple[Floats, float]:
         """Return the sum of the survivors' vectors and of their weights, from contributions'."""
