@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seepage.attacks.api import attack_view
 from seepage.attacks.cards import CARDS
-from seepage.core.attack import ActiveAttack, Attack
+from seepage.core.attack import ActiveAttack, Attack, ServerMove
 from seepage.core.cards import COST_TIERS, AttackCard
 from seepage.core.claims import (
     AttributeGuess,
@@ -95,20 +95,29 @@ def a_view(kind: str, card: AttackCard | None = None, **changes: Any) -> View:
         asked, facts = of_a_table(facts)
         jobs = {**jobs, "input_shape": (64,), "columns": (PIXEL,)}
     common = {**known(*facts, defenses=defenses, **jobs), **changes}
-    sent: dict[int, Any] = {}
+    move = ServerMove(models={}, cohort=(0, 1))
     attack = card.build({}) if card else None
     if isinstance(attack, ActiveAttack):
         told = ServerKnowledge(round=0, model=model, cohort=(0, 1), **common)
-        sent = dict(attack.act(told, rng(1)).models)
-    models = {c: sent.get(c, model) for c in range(4)}
+        move = attack.act(told, rng(1))
+    models = {c: move.models.get(c, model) for c in range(4)}
     updates = {c: update_of(models[c], (X[i], Y[i])) for c in range(4) for i in [draw(c, 2)]}
     state = {name: value.detach().clone() for name, value in model.state_dict().items()}
     if kind == "update":
         return UpdateView(round=0, client=1, model=models[1], update=updates[1], **common)
     if kind == "aggregate":
-        mean = {name: (updates[0][name] + updates[1][name]) / 2 for name in updates[0]}
+        cohort = move.cohort or (0, 1)
+        assert len(cohort) + move.sybils == 2
+        mean = {name: sum(updates[c][name] for c in cohort) / 2 for name in updates[0]}
         return AggregateView(
-            round=0, contributors=2, model=models[0], aggregate=mean, sent=sent, **common
+            round=0,
+            contributors=2,
+            model=models[0],
+            aggregate=mean,
+            sent=dict(move.models),
+            cohort=cohort,
+            sybils=move.sybils,
+            **common,
         )
     if kind == "history":
         rounds = tuple(

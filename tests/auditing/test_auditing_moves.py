@@ -46,6 +46,17 @@ def test_one_client_comes_out_of_a_secure_sum_unless_clients_commit(tmp_path: An
     assert "do not add up" in finding.details["note"]
 
 
+def test_one_client_among_the_servers_own_is_alone_in_the_sum_whatever_clients_commit_to(
+    tmp_path: Any,
+) -> None:
+    result = audited(tmp_path, "sybils", "secure-aggregation", "model-commitment")
+    finding = result["sybils"]
+    assert finding.value == 1.0  # every record of the one client that is in the sum
+    assert finding.null < 0.2
+    assert finding.verdict == "leak"
+    assert not finding.details.get("client_sees")  # what clients get is the honest model
+
+
 def test_an_imprint_reads_a_secure_sum_and_shows(tmp_path: Any) -> None:
     result = audited(tmp_path, "imprint", "secure-aggregation")
     finding = result["imprint"]

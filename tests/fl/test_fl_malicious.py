@@ -5,17 +5,18 @@ from copy import deepcopy
 import pytest
 import torch
 import torch.nn.functional as F
-from fl_jobs import job, mlp
+from fl_jobs import Plain, job, mlp
 from torch import nn
 
 from seepage.core.attack import ServerMove
 from seepage.core.defense import Receipt
 from seepage.core.errors import UsageError
 from seepage.core.threat import Observer
-from seepage.defenses import ModelCommitment, SecureAggregation
+from seepage.defenses import DistributedDP, ModelCommitment, SecureAggregation
 from seepage.defenses.model_commitment import model_digest
 from seepage.fl.engine import train
 from seepage.fl.malicious import malicious_round
+from seepage.fl.vantage import model_at
 from seepage.fl.views import aggregate_views, update_views
 
 SERVER = Observer.MALICIOUS_SERVER
@@ -124,3 +125,62 @@ def test_any_change_changes_the_digest(change):
     assert digest != model_digest(model, (0, 1), 4)
     receipt = Receipt(model=model, roster=(0, 1), round=3)
     assert ModelCommitment().commitment(receipt) == digest
+
+
+class Adder(Plain):
+    """Forms the sum itself, and keeps what it was given."""
+
+    adds_up = True
+    hides = SecureAggregation.hides
+
+    def __init__(self):
+        self.given = []
+
+    def add_up(self, updates, commitments, rng):
+        self.given += zip(updates, commitments, strict=True)
+        return {name: sum(u[name] for u in updates) for name in updates[0]}
+
+
+def surrounded(knowledge):
+    return ServerMove(models={}, cohort=(2,), sybils=3)
+
+
+def test_clients_of_the_servers_own_leave_one_update_in_the_sum_that_no_defense_misses():
+    alone, _ = run(lambda k: ServerMove(models={}, cohort=(2,)), SecureAggregation(), rounds=2)
+    assert "1 client" in alone.rounds[1].aborted
+    adder = Adder()
+    for sums in (SecureAggregation(minimum_cohort=4), adder):
+        found, _ = run(surrounded, sums, ModelCommitment(), rounds=2, batch_size=4)
+        assert not found.rounds[1].aborted
+        ((view, truth),) = aggregate_views(found, SERVER, [1])
+        assert (view.contributors, view.cohort, view.sybils) == (4, (2,), 3)
+        assert torch.equal(truth.rows, found.rounds[1].batches[2].rows)
+        update = found.rounds[1].released[2]
+        for name, value in view.aggregate.items():
+            assert torch.equal(4 * value, update[name])  # exact: 4 is a power of 2
+    # The sum was formed over four updates that commit to one model and to one roster of four.
+    honest = model_at(found, found.rounds[1].state, training=True)
+    (committed,) = {commitment for _, commitment in adder.given[-4:]}
+    assert committed == model_digest(honest, (2, 4, 5, 6), 1)
+    with pytest.raises(UsageError, match="-1 clients of its own"):
+        run(lambda k: ServerMove(models={}, sybils=-1), rounds=2)
+
+
+def test_the_servers_own_clients_leave_their_share_of_distributed_noise_out():
+    shape = {"rounds": 2, "batch_size": 4}
+    defense = DistributedDP(noise_multiplier=0.5, max_norm=50.0, threshold=4)
+    errors = {}
+    for cohort, sybils in (((2,), 3), ((0, 1, 2, 3), 0)):
+
+        def server(_, cohort=cohort, sybils=sybils):
+            return ServerMove(models={}, cohort=cohort, sybils=sybils)
+
+        sums = [run(server, d, **shape)[0].rounds[1] for d in (defense, SecureAggregation())]
+        noisy, exact = (r.aggregate for r in sums)
+        errors[sybils] = torch.cat([(4 * (noisy[n] - exact[n])).flatten() for n in exact]).std()
+    # Rounding to the grid adds next to nothing to noise that is hundreds of its steps wide.
+    one = defense.deviation * defense.granularity * defense.max_norm
+    count = 64 * 16 + 16 + 160 + 10
+    for sybils, expected in ((3, one), (0, 2 * one)):
+        # Four standard errors of a standard deviation over so many coordinates.
+        assert abs(float(errors[sybils]) / expected - 1) < 4 / (2 * count) ** 0.5

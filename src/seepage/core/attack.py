@@ -38,10 +38,14 @@ class ServerMove:
         A model may be of another architecture than the job's, if it takes the same inputs
         and gives the same outputs: in cross-device jobs the server ships the code as well.
     cohort : the clients that take part, of the job's; None: those that were drawn
+    sybils : how many clients of the server's own take part beside them. They send updates of
+        zeros, without noise, and commit to what the others commit to: nobody can tell them
+        from clients where the server says who is one
     """
 
     models: Mapping[int, nn.Module]
     cohort: tuple[int, ...] | None = None
+    sybils: int = 0
 
 
 @runtime_checkable

@@ -190,7 +190,8 @@ class AggregateView(_Vantage):
     """The mean update of a round's cohort, where single updates are hidden.
 
     `model` is the model that most clients were sent. `sent` has the models that a malicious
-    server sent by client, and is empty where it sent the honest one to all.
+    server sent by client, and is empty where it sent the honest one to all. `cohort` names the
+    contributors (empty: not known) but for the server's own, `sybils`, whose updates are 0.
     """
 
     round: int
@@ -198,6 +199,8 @@ class AggregateView(_Vantage):
     model: nn.Module
     aggregate: Update
     sent: Mapping[int, nn.Module] = field(default_factory=dict[int, "nn.Module"])
+    cohort: tuple[int, ...] = ()
+    sybils: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

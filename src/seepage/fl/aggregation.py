@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
+
 from ..core.errors import RefusedError, UsageError
 from .state import finite
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from ..core.defense import Defense
@@ -70,6 +71,13 @@ class Aggregation:
             for name, value in self._total.items():
                 value.add_(counted[name].detach())
         self._received += 1
+
+    def add_silent(self, clients: int) -> None:
+        """Count in so many updates of zeros, that commit to what the last one received did."""
+        self._commitments += self._commitments[-1:] * clients
+        zeros = {name: torch.zeros_like(value) for name, value in self._total.items()}
+        self._kept += [zeros] * (clients if self._adding else 0)
+        self._received += clients
 
     def close(self, number: int, rng: torch.Generator) -> Update:
         """Return the defended mean of what was received in the model's types, and start anew.

@@ -49,9 +49,9 @@ def malicious_round(
 
     Clients draw new batches, other ones in each `attempt`, and train as the job says on
     whatever model they get. Where their defenses refuse a sum, the record says so in `aborted`.
-    Raises `UsageError` where
-    the move names clients that the job has not, `RefusedError` where the defenses let none of
-    them take part, `ModelError` where a sent model does not take the job's records.
+    Raises `UsageError` where the move names clients that the job has not, or less than 0 of the
+    server's own, `RefusedError` where the defenses let none of them take part, `ModelError`
+    where a sent model does not take the job's records.
     """
     (honest,) = recorded(transcript, [number])
     cohort = tuple(sorted(honest.batches))
@@ -65,6 +65,8 @@ def malicious_round(
     cohort = cohort if move.cohort is None else move.cohort
     if strangers := (set(cohort) | set(move.models)) - set(range(len(transcript.task.clients))):
         raise UsageError(f"the server's move names client {min(strangers)}: the job has none such")
+    if move.sybils < 0:
+        raise UsageError(f"the server's move has {move.sybils} clients of its own; use 0 or more")
     cohort = admitted(transcript.task, transcript.model, transcript.defenses, cohort, number)
     if not cohort:
         raise RefusedError(f"round {number}: the defenses let no client of the move take part")
@@ -93,17 +95,19 @@ class _Round:
         aggregation = Aggregation(defenses, task.training.lr)
         released: dict[int, Update] = {}
         batches: dict[int, Records] = {}
+        own = range(len(task.clients), len(task.clients) + move.sybils)
         for client in cohort:
             model = move.models.get(client, plain)
             drawn = self._draws(client)
             steps = [self.seen.clients[client].train.take(indices) for indices in drawn]
             update = self._update(client, model, steps, honest.carried)
-            receipt = Receipt(model=model, roster=tuple(cohort), round=self.number)
+            receipt = Receipt(model=model, roster=(*cohort, *own), round=self.number)
             bound = b"".join(d.commitment(receipt) for d in defenses)
             rng = torch_rng(*self.seeds, "defense", client)
             sent = aggregation.receive(self.number, client, update, rng, bound)
             released[client] = detached(sent)
             batches[client] = distinct([task.clients[client].train.take(i) for i in drawn])
+        aggregation.add_silent(len(own))
         aggregate, aborted = {}, ""
         try:
             rng = torch_rng(*self.seeds, "aggregate")
@@ -119,6 +123,7 @@ class _Round:
             sent={c: m for c, m in move.models.items() if c in cohort},
             aborted=aborted,
             carried=honest.carried,
+            sybils=len(own),
         )
 
     def _draws(self, client: int) -> list[Tensor]:

@@ -33,6 +33,7 @@ class RoundRecord:
     sent : the models that a malicious server sent, by client (missing: the honest one)
     aborted : why there is no aggregate, where the clients' defenses withheld it
     carried : by client, what its defenses carried on from earlier rounds
+    sybils : clients of a malicious server's own in the aggregate, whose updates are 0
     """
 
     round: int
@@ -43,6 +44,7 @@ class RoundRecord:
     sent: Mapping[int, nn.Module] = field(default_factory=dict[int, "nn.Module"])
     aborted: str = ""
     carried: Mapping[int, Update] = field(default_factory=dict[int, "Update"])
+    sybils: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

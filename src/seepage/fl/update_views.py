@@ -67,10 +67,12 @@ def aggregate_views(
         view = AggregateView(
             **common(transcript, observer, clients=list(record.batches)),
             round=record.round,
-            contributors=len(record.batches),
+            contributors=len(record.batches) + record.sybils,
             model=_usual(transcript, record),
             aggregate=record.aggregate,
             sent={c: deepcopy(m).train() for c, m in record.sent.items()},
+            cohort=tuple(sorted(record.batches)),
+            sybils=record.sybils,
         )
         cluster = f"{transcript.replica}/{record.round}"
         pairs.append((view, _truth(list(record.batches.values()), cluster)))

@@ -59,5 +59,5 @@ def observed_records(view: UpdateView | AggregateView) -> int:
 
 
 def contributors(view: UpdateView | AggregateView) -> int:
-    """Return how many clients stand behind an update: 1, or the aggregate's contributors."""
-    return view.contributors if isinstance(view, AggregateView) else 1
+    """Return how many clients' records stand behind an update: 1, or those in the aggregate."""
+    return view.contributors - view.sybils if isinstance(view, AggregateView) else 1

@@ -41,6 +41,25 @@ ACTIVE = (
         adaptive_against=("secure-aggregation",),
     ),
     AttackCard(
+        name="sybils",
+        summary="Fills the cohort with clients of its own, so that a secure sum is one client's "
+        "update; no commitment to the model stops it, a cohort or a registry of clients that "
+        "others keep does.",
+        implementation="seepage.attacks.inversion.active.sybils:Sybils",
+        reference="Boenisch et al. 2023, arXiv 2301.04017",
+        year=2023,
+        parameters=(
+            Parameter(name="target", default=-1, summary="the client; -1: one drawn, at random"),
+            Parameter(name="inner", default="auto", summary="the attack on its update"),
+        ),
+        observers=(Observer.MALICIOUS_SERVER,),
+        needs=(Capability.CHOOSES_COHORT,),
+        views=("aggregate", "update"),
+        claims="reconstruction",
+        cost="moderate",
+        adaptive_against=("secure-aggregation", "distributed-dp"),
+    ),
+    AttackCard(
         name="imprint",
         summary="Inserts layers that sort records into bins, and reads them off, sum or not.",
         implementation="seepage.attacks.inversion.active.imprint:Imprint",

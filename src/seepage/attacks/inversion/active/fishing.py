@@ -26,10 +26,10 @@ from ....core.claims import Reconstruction
 from ....core.errors import NotApplicableError, UsageError
 from ....core.views import AuxiliaryData, BatchSize, Labels, UpdateView
 from ...stand_ins import noise_records
+from ..inner import inner_attack
 from .catch import Catch, balanced, read_catch, wide_open
 from .cutoff import choose_cutoff
 from .fixed_normalization import with_fixed_normalization
-from .inner import inner_attack
 from .last_layer import LastLayer, last_layer
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from ....core.attack import ServerMove
 from ....core.claims import Reconstruction
 from ....core.errors import NotApplicableError, UsageError
 from ....core.views import UpdateView
-from .inner import inner_attack
+from ..inner import inner_attack
 from .suppression import silent_parameters, suppressed
 
 if TYPE_CHECKING:

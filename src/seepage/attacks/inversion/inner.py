@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ....core.errors import NotApplicableError, UsageError
-from ....core.registry import card
-from ..exact.first_layer import first_layer
+from ...core.errors import NotApplicableError, UsageError
+from ...core.registry import card
+from .exact.first_layer import first_layer
 
 if TYPE_CHECKING:
-    from ....core.views import UpdateView
+    from ...core.views import UpdateView
 
 
 def inner_attack(name: str, view: UpdateView, *, restarts: int = 1) -> tuple[str, Any]:
