@@ -174,8 +174,6 @@ def test_the_risk_of_colluders_bounds_what_happens() -> None:
     [
         ({"threshold": 5, "colluders": 1}, "use 6 or more"),
         ({"threshold": 10, "colluders": 10}, "are all of them"),
-        ({"threshold": 6, "minimum_cohort": 1}, "sum of one vector is that vector"),
-        ({"threshold": 6, "neighbors": 3}, "even number"),
         ({"threshold": 8, "colluders": 3, "neighbors": 4}, "with a chance of up to"),
     ],
 )

@@ -61,10 +61,16 @@ def test_adaptive_attacks_and_what_is_hidden() -> None:
         "randomized-response": ("label-counts",),
         "top-k": ("inverting-gradients",),
         "secure-aggregation": ("fully-connected", "imprint", "model-inconsistency"),
+        "masking": ("fully-connected", "imprint", "model-inconsistency"),
+        "spdz": ("fully-connected", "imprint", "model-inconsistency"),
+        "ckks": ("fully-connected", "imprint", "model-inconsistency"),
+        "selective-encryption": ("inverting-gradients", "fully-connected"),
         "model-commitment": ("model-inconsistency", "imprint"),
     }
     hiding = {card.name for card in CARDS if card.load().hides}
-    assert hiding == {"secure-aggregation", "distributed-dp"}
+    sums = {card.name for card in CARDS if card.protocol}
+    assert hiding == {"secure-aggregation", "distributed-dp"} | sums
+    assert {card.name for card in CARDS if card.sums} == {"secure-aggregation"} | sums
     assert api.SecureAggregation.hides == {Capability.SEES_CLIENT_UPDATES}
     by_record = {"dp-sgd", "per-coordinate-dp", "bayesian-noise"}
     assert {card.name for card in CARDS if card.load().poisson} == by_record

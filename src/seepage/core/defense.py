@@ -119,6 +119,13 @@ class Defense:
         """Return what leaves the client in place of `update`."""
         return update
 
+    def in_clear(self, updates: Sequence[Update]) -> Sequence[Update]:
+        """Return what can be read of a round's updates as they leave; the rest is encrypted.
+
+        Zero stands where nothing can be read. What is added up are the updates themselves.
+        """
+        return updates
+
     def bound_update(self, update: Update) -> Update:
         """Return what the aggregator counts in place of an update that it received."""
         return update

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import UsageError
-from ..core.names import nearest
-from .cards import CARDS, ProtocolCard
+from .cards import protocol_card
 from .entropy import Entropy
 from .protocol import UPLOAD, SecureSum, SumJob, Vector
 
@@ -67,14 +66,6 @@ def secure_sum(
         entropy=Entropy(seed),
     )
     return card.build(settings).run(job)
-
-
-def protocol_card(name: str) -> ProtocolCard:
-    """Return a protocol's card; an unknown one raises `UsageError` with the nearest."""
-    known = {card.name: card for card in CARDS}
-    if name not in known:
-        raise UsageError(f"no protocol is called {name!r}{nearest(name, known)}")
-    return known[name]
 
 
 def _vector(vector: Any, client: int) -> Vector:

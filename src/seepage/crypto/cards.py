@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..core.cards import Card, Parameter
+from ..core.errors import UsageError
+from ..core.names import nearest
 
 SEMI_HONEST, MALICIOUS = "semi-honest", "malicious (abort)"
 
@@ -21,7 +23,8 @@ class ProtocolCard(Card):
     security : `SEMI_HONEST`, or `MALICIOUS` (parties may send anything; the rest abort)
     leaks : what is learned beside the sum
     rounds : messages that a client sends before the sum is known
-    extra : the extra of the package that it needs, if any
+    expansion : bytes that a client sends of its vector, to those of float32
+    extra, library : the extra of the package that it needs, and the module that this installs
     environment : the environment of its own that it runs in, if any
     """
 
@@ -31,8 +34,29 @@ class ProtocolCard(Card):
     security: str
     leaks: str
     rounds: int
+    expansion: float = 1.0
     extra: str = ""
+    library: str = ""
     environment: str = ""
+
+    def missing(self) -> str:
+        """Return how to get what it needs and is not there; empty where nothing is missing."""
+        from importlib.util import find_spec
+
+        if self.library and find_spec(self.library) is None:
+            return f"pip install 'seepage[{self.extra}]'"
+        if self.environment:
+            from .environments.cards import ENVIRONMENTS
+            from .environments.find import find
+
+            environment = ENVIRONMENTS[self.environment]
+            return "" if find(environment) else environment.command
+        return ""
+
+    def require(self) -> None:
+        """Raise `UsageError` on one line where something that it needs is not there."""
+        if how := self.missing():
+            raise UsageError(f"{self.name} needs what is not installed here: {how}")
 
 
 CARDS: tuple[ProtocolCard, ...] = (
@@ -118,6 +142,8 @@ CARDS: tuple[ProtocolCard, ...] = (
         "(IND-CPA-D): it is rounded to the exact sum first, so there is no noise in it",
         rounds=3,
         extra="he",
+        library="tenseal",
+        expansion=5.2,
     ),
     ProtocolCard(
         name="spdz",
@@ -130,10 +156,19 @@ CARDS: tuple[ProtocolCard, ...] = (
             Parameter(name="threshold", default=2, summary="fewest clients whose sum is revealed"),
         ),
         parties="a dealer (offline), computing parties, and a server that receives the sum",
-        trust="one computing party is honest; the dealer follows the protocol, colludes with nobody",
+        trust="one computing party is honest, and the dealer keeps to the protocol, alone",
         tolerates="all computing parties but one, the server and any clients",
         security=MALICIOUS,
         leaks="who takes part; any party can abort, and any client can spoil the sum",
         rounds=1,
+        expansion=3.0,
     ),
 )
+
+
+def protocol_card(name: str) -> ProtocolCard:
+    """Return a protocol's card; an unknown one raises `UsageError` with the nearest."""
+    known = {card.name: card for card in CARDS}
+    if name not in known:
+        raise UsageError(f"no protocol is called {name!r}{nearest(name, known)}")
+    return known[name]

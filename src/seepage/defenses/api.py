@@ -19,20 +19,28 @@ if TYPE_CHECKING:
     from .dp.records.per_coordinate_dp import PerCoordinateDP
     from .model_commitment import ModelCommitment
     from .secure_aggregation import SecureAggregation
+    from .sums.ckks import CKKS
+    from .sums.masking import Masking
+    from .sums.selective_encryption import SelectiveEncryption
+    from .sums.spdz import SPDZ
     from .top_k import TopK
 
 __all__ = [
+    "CKKS",
     "DPFTRL",
     "DPSGD",
+    "SPDZ",
     "BayesianNoise",
     "CentralDP",
     "DistributedDP",
     "LocalDP",
+    "Masking",
     "ModelCommitment",
     "PerCoordinateDP",
     "PrivacyBudget",
     "RandomizedResponse",
     "SecureAggregation",
+    "SelectiveEncryption",
     "TopK",
 ]
 

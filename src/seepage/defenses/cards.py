@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.cards import DefenseCard, Parameter
 from .dp.cards import DP
+from .sums.cards import SUMS
 
 CARDS: tuple[DefenseCard, ...] = (
     *DP,
@@ -53,6 +54,7 @@ CARDS: tuple[DefenseCard, ...] = (
         leaves_open="all that a sum shows: a sum of few, or of models that differ, is as "
         "good as one update",
     ),
+    *SUMS,
     DefenseCard(
         name="model-commitment",
         summary="Each client binds a hash of the model, roster and round that it received into "

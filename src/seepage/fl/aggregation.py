@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -60,6 +60,13 @@ class Aggregation:
             _accept(counted, self._total or update, self._names, where, same=bool(self._total))
         self._count(update, counted)
         return sent
+
+    def readable(self, sent: Mapping[int, Update]) -> dict[int, Update]:
+        """Return what can be read of the updates that left the clients of a round."""
+        updates: Sequence[Update] = list(sent.values())
+        for defense in self._defenses:
+            updates = defense.in_clear(updates)
+        return dict(zip(sent, updates, strict=True))
 
     def _count(self, update: Update, counted: Update) -> None:
         if self._adding:

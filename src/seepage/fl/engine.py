@@ -140,7 +140,7 @@ def _round(
     return RoundRecord(
         round=number,
         state=state,
-        released=released,
+        released=aggregation.readable(released),
         batches=batches,
         aggregate=detached(aggregate),
         carried=carried,

@@ -7,17 +7,19 @@ from dataclasses import fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from ..core.cards import Card, Parameter
+from ..core.cards import Card, DefenseCard, Parameter
 from ..core.threat import ObserverCard
 from .words import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 AnyCard = Card | ObserverCard
 Cards = Mapping[str, AnyCard] | Iterable[AnyCard]
 
+_NOTHING: tuple[Any, ...] = ("", (), None, {}, False)
 _SKIPPED = ("name", "summary", "parameters")
 
 
@@ -46,7 +48,7 @@ def print_cards(kind: str, cards: Cards, console: Console) -> None:
         table.add_row(
             Text(printable(_plain(card.name)), style="bold"),
             *[Text(printable(_words(getattr(card, head, "")))) for head in heads],
-            Text(printable(card.summary)),
+            Text(printable(card.summary)) + _missing(card),
         )
     console.print(table)
     console.print()
@@ -58,19 +60,31 @@ def print_card(card: AnyCard, console: Console) -> None:
     from rich.text import Text
 
     console.print(Text(printable(_plain(card.name)), style="bold"))
-    console.print(Text(printable(card.summary)))
+    console.print(Text(printable(card.summary)) + _missing(card))
     console.print()
     facts = Table(box=None, pad_edge=False, show_header=False)
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(ratio=1)
     for f in fields(card):
-        if f.name not in _SKIPPED and (value := getattr(card, f.name)) not in ("", (), None, {}):
+        if f.name not in _SKIPPED and (value := getattr(card, f.name)) not in _NOTHING:
             facts.add_row(f.name.replace("_", " "), Text(printable(_words(value))))
     console.print(facts)
     parameters = card.parameters if isinstance(card, Card) else ()
     if parameters:
         console.print()
         console.print(_parameters(parameters))
+
+
+def _missing(card: AnyCard) -> Text:
+    """Return what has to be installed before this can be used, if anything."""
+    from rich.text import Text
+
+    if not isinstance(card, DefenseCard) or not card.protocol:
+        return Text()
+    from ..crypto.cards import protocol_card
+
+    how = protocol_card(card.protocol).missing()
+    return Text(f" Not installed here: {how}" if how else "", style="yellow")
 
 
 def _parameters(parameters: Iterable[Parameter]) -> Table:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
+from ...core.errors import UsageError, require_least
 from ..protocol import UPLOAD, Floats, SecureSum, SumJob, SumProtocol, client_name
 from ..wire import Payload, Wire
 from .client import ClientRound, MaskingClient
@@ -38,6 +39,13 @@ class Masking(SumProtocol):
     colluders: int = 0
     neighbors: int = 0
     minimum_cohort: int = 2
+
+    def __post_init__(self) -> None:
+        require_least(self.name, self, colluders=0, neighbors=0, minimum_cohort=2)
+        if self.threshold is not None:
+            require_least(self.name, self, threshold=1)
+        if self.neighbors % 2:
+            raise UsageError(f"masking: neighbors is {self.neighbors}; use an even number, or 0")
 
     def run(self, job: SumJob, wire: Wire | None = None) -> SecureSum:
         """Return the survivors' sum; `RefusedError` where they are too few."""

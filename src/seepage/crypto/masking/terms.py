@@ -51,16 +51,6 @@ class Terms:
                 "colluders lets a server call a client dead and alive at once; use "
                 f"{(n + self.colluders) // 2 + 1} or more"
             )
-        if self.minimum_cohort < 2:
-            raise UsageError(
-                f"masking: minimum_cohort is {self.minimum_cohort}; use 2 or more, because the "
-                "sum of one vector is that vector"
-            )
-        self._check_graph(n)
-
-    def _check_graph(self, n: int) -> None:
-        if self.neighbors < 0 or self.neighbors % 2:
-            raise UsageError(f"masking: neighbors is {self.neighbors}; use an even number, or 0")
         risk = collusion_risk(n, self.degree, self.shares_needed(n), self.colluders)
         if risk > MOST_RISK:
             raise UsageError(

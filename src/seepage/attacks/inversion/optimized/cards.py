@@ -32,7 +32,13 @@ OPTIMIZED = (
         views=("update", "aggregate"),
         claims="reconstruction",
         cost="dear",
-        adaptive_against=("top-k", "dp-sgd", "per-coordinate-dp", "local-dp"),
+        adaptive_against=(
+            "top-k",
+            "selective-encryption",
+            "dp-sgd",
+            "per-coordinate-dp",
+            "local-dp",
+        ),
     ),
     AttackCard(
         name="several-rounds",

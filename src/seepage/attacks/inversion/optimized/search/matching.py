@@ -187,8 +187,8 @@ def cosine_match(
     """Return the match for a flat observed gradient `[p]` under the defenses in force.
 
     Zeros of an undefended update are values like any others. Top-k keeps the largest
-    coordinates, so the others are below the least of those sent. Under any other defense,
-    where more than a fifth of the update is zero, nothing is known of the zeros.
+    coordinates, so the others are below the least of those sent. Nothing is known of what is
+    encrypted, nor, under any other defense, of zeros that are more than a fifth of the update.
     """
     names = {card.name for card in defenses}
     sent = observed != 0
@@ -197,7 +197,7 @@ def cosine_match(
     index = sent.nonzero().flatten()
     if "top-k" in names:
         return CosineMatch(observed, index, float(observed[index].abs().min()))
-    if float((~sent).float().mean()) > _SPARSE:
+    if "selective-encryption" in names or float((~sent).float().mean()) > _SPARSE:
         return CosineMatch(observed, index)
     return CosineMatch(observed)
 
