@@ -146,6 +146,40 @@ CARDS: tuple[ProtocolCard, ...] = (
         expansion=5.2,
     ),
     ProtocolCard(
+        name="threshold-ckks",
+        summary="Clients encrypt under a key that no one has, and decrypt the sum together.",
+        implementation="seepage.crypto.threshold_ckks.session:ThresholdCKKS",
+        reference="Asharov et al. 2012, EUROCRYPT; Mouchet et al. 2021, PoPETs",
+        year=2021,
+        parameters=(
+            Parameter(
+                name="threshold",
+                default=None,
+                summary="clients that it takes to open a sum, lost ones' parts included",
+            ),
+            Parameter(
+                name="statistical_bits",
+                default=40,
+                summary="partial decryptions tell less than 2^-this of the key",
+            ),
+            Parameter(
+                name="minimum_cohort",
+                default=2,
+                summary="fewest vectors whose sum is revealed, 2 or more",
+            ),
+        ),
+        parties="an aggregator without a key, clients with a share of it each",
+        trust="fewer than the threshold of clients work together, and the server passes on keys "
+        "as it got them",
+        tolerates="the server and fewer clients than the threshold",
+        security=SEMI_HONEST,
+        leaks="who takes part; who stands in for a lost client learns its share of that one "
+        "sum's key. Partial decryptions are flooded with noise",
+        rounds=5,
+        environment="openfhe",
+        expansion=12.3,
+    ),
+    ProtocolCard(
         name="spdz",
         summary="Parties add authenticated shares; whatever is tampered with aborts the sum.",
         implementation="seepage.crypto.spdz.session:SPDZ",

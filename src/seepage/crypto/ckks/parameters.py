@@ -29,10 +29,10 @@ from ..fixed_point import FixedPoint
 MOST_MODULUS_BITS = {1024: 27, 2048: 54, 4096: 109, 8192: 218, 16384: 438, 32768: 881}
 """By ring degree, for 128-bit security with ternary keys (Albrecht et al. 2018, HE Standard)."""
 
-_ERROR_VARIANCE = 10.5
-"""Of e: SEAL takes the sum of 42 centered coins, each of variance 1/4."""
+ERROR_VARIANCE = 10.5
+"""Of e: SEAL takes the sum of 42 centered coins, each of variance 1/4; OpenFHE's is 10.2."""
 
-_ODDS = 2.0**-100
+ODDS = 2.0**-100
 """d of (2): of a slot whose noise is larger than it may be."""
 
 _WORD = 32
@@ -73,12 +73,9 @@ class Parameters:
 
     def noise(self, clients: int) -> float:
         """Return what (1) stays below in every slot, times the scale, but for odds of 2^-97."""
-
-        def within(variance: float) -> float:
-            return sqrt(2 * self.degree * variance * log(4 / _ODDS))
-
-        fresh = within(clients * _ERROR_VARIANCE)
-        products = within(_ERROR_VARIANCE) * within(clients) + within(1) * fresh
+        fresh = slot_bound(self.degree, clients * ERROR_VARIANCE)
+        products = slot_bound(self.degree, ERROR_VARIANCE) * slot_bound(self.degree, clients)
+        products += slot_bound(self.degree, 1) * fresh
         encoding = clients * self.degree / 2  # each coefficient is rounded once
         # Higham 2002, theorem 24.2, for the two transforms, in doubles.
         transforms = 8 * log2(self.degree) * sqrt(self.degree) * 2.0 ** (self.modulus_bits - 53)
@@ -101,3 +98,8 @@ class Parameters:
                 "vectors beside the noise: use more"
             )
         return FixedPoint(clients, bound, word)
+
+
+def slot_bound(degree: int, variance: float) -> float:
+    """Return (2): what a slot of noise stays below, but for odds of `ODDS`."""
+    return sqrt(2 * degree * variance * log(4 / ODDS))
