@@ -26,6 +26,10 @@ class ProtocolCard(Card):
     expansion : bytes that a client sends of its vector, to those of float32
     extra, library : the extra of the package that it needs, and the module that this installs
     environment : the environment of its own that it runs in, if any
+    client_ms, server_ms, offline_ms : milliseconds of work per million parameters, of one client,
+        of the busiest party that is no client, and of a dealer before any vector is known; measured
+        with 8 clients by `benchmarks/secure_sum.py`, as `benchmarks/results/secure_sum.md` shows
+        (None: not measured, or there is no dealer)
     """
 
     parties: str
@@ -38,6 +42,9 @@ class ProtocolCard(Card):
     extra: str = ""
     library: str = ""
     environment: str = ""
+    client_ms: float | None = None
+    server_ms: float | None = None
+    offline_ms: float | None = None
 
     def missing(self) -> str:
         """Return how to get what it needs and is not there; empty where nothing is missing."""
