@@ -10,20 +10,27 @@ from ..core.errors import UsageError
 from ..core.names import nearest
 from ..core.registry import by_name, cards
 from ..core.threat import OBSERVERS
+from ..crypto.cards import CARDS as PROTOCOLS
 
-KINDS = ("attacks", "defenses", "observers", "datasets", "models", "plans")
+KINDS = ("attacks", "defenses", "protocols", "observers", "datasets", "models", "plans")
+
+_OURS: dict[str, dict[str, Any]] = {
+    "observers": {observer.value: card for observer, card in OBSERVERS.items()},
+    "protocols": {card.name: card for card in PROTOCOLS},
+}
+"""What other packages add nothing to."""
 
 
 def catalogue(kind: str) -> dict[str, Any]:
     """Return the cards of a kind by name."""
-    return {o.value: c for o, c in OBSERVERS.items()} if kind == "observers" else cards(kind)
+    return _OURS[kind] if kind in _OURS else cards(kind)
 
 
 @click.command("list")
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 @click.option("--json", "as_json", is_flag=True, help="Print the cards as JSON.")
 def list_(kind: str | None, as_json: bool) -> None:
-    """List attacks, defenses, observers, datasets, models or plans (or all of them)."""
+    """List attacks, defenses, protocols, observers, datasets, models or plans (or all)."""
     from ..report.table import cards_json
 
     kinds = (kind,) if kind else KINDS
@@ -43,20 +50,41 @@ def list_(kind: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Show the card of one attack, defense, observer, dataset, model or plan."""
-    from ..report.table import print_card
+    """Show the card of one of them, or one table of a kind: `show protocols` compares them."""
+    from ..report.table import print_card, print_cards, print_protocols
     from .terminal import Terminal
 
-    known = {n: c for kind in KINDS for n, c in _by_name(kind).items()}
-    alike = {_bare(n): n for n in known}
-    found = name if name in known else alike.get(_bare(name))
-    if found is None:
-        raise UsageError(f"nothing is called {name!r}{nearest(name, known)}")
-    print_card(known[found], Terminal())
+    if name == "protocols":
+        print_protocols(PROTOCOLS, Terminal())
+    elif name in KINDS:
+        print_cards(name, catalogue(name), Terminal())
+    else:
+        found = _found(name)
+        for kind, card in found.items():
+            print_card(card, Terminal(), kind[:-1] if len(found) > 1 else "")
+            if len(found) > 1:
+                Terminal().print()
+
+
+def _found(name: str) -> dict[str, Any]:
+    """Return what goes by a name, by kind: a dataset may be called as a plan is."""
+    known = {kind: _by_name(kind) for kind in KINDS}
+    found = {kind: named[name] for kind, named in known.items() if name in named}
+    for kind, named in () if found else known.items():
+        alike = {_bare(n): n for n in named}
+        if _bare(name) in alike:
+            found[kind] = named[alike[_bare(name)]]
+    if not found:
+        names = {n for named in known.values() for n in named}
+        raise UsageError(f"nothing is called {name!r}{nearest(name, [*names, *KINDS])}")
+    if (defense := found.get("defenses")) and "protocols" in found:
+        told = defense.protocol == found["protocols"].name
+        found = {k: c for k, c in found.items() if not (told and k == "protocols")}
+    return found
 
 
 def _by_name(kind: str) -> dict[str, Any]:
-    return catalogue(kind) if kind == "observers" else by_name(kind)
+    return _OURS[kind] if kind in _OURS else by_name(kind)
 
 
 def _bare(name: str) -> str:

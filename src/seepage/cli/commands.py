@@ -9,8 +9,11 @@ from ..core.names import nearest
 COMMANDS = {
     "audit": ("audit:audit", "Train a job, attack it, judge it."),
     "attack": ("attack:attack", "Run one attack alone and write pictures."),
-    "list": ("catalogue:list_", "List attacks, defenses, observers, datasets, models, plans."),
-    "show": ("catalogue:show", "Show the card of one of them."),
+    "list": (
+        "catalogue:list_",
+        "List attacks, defenses, protocols, observers, data, models, plans.",
+    ),
+    "show": ("catalogue:show", "Show the card of one of them, or protocols side by side."),
     "report": ("reports:report", "Write reports of a finished run."),
     "replay": ("replay:replay", "Run one finding of a finished run again."),
     "compare": ("reports:compare", "Lay finished runs side by side, or over their epsilon."),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.cards import Card, DefenseCard, Parameter
 from ..core.threat import ObserverCard
+from ..crypto.cards import ProtocolCard, protocol_card
+from .protocols import protocol_facts
 from .words import printable
 
 if TYPE_CHECKING:
@@ -21,12 +23,19 @@ Cards = Mapping[str, AnyCard] | Iterable[AnyCard]
 
 _NOTHING: tuple[Any, ...] = ("", (), None, {}, False)
 _SKIPPED = ("name", "summary", "parameters")
+_IN_WORDS = {f.name for f in fields(ProtocolCard)} - {f.name for f in fields(Card)}
+"""Of a protocol: `protocol_facts` tells them."""
 
 
 def cards_json(kind: str, cards: Cards) -> list[dict[str, Any]]:
-    """Return the cards of a kind in plain types, all fields of each."""
+    """Return the cards of a kind in plain types, all fields of each.
+
+    Those of protocols say besides how to get what is `missing` here.
+    """
     return [
-        {"kind": kind} | {f.name: _plain(getattr(card, f.name)) for f in fields(card)}
+        {"kind": kind}
+        | {f.name: _plain(getattr(card, f.name)) for f in fields(card)}
+        | ({"missing": card.missing()} if isinstance(card, ProtocolCard) else {})
         for card in _each(cards)
     ]
 
@@ -54,20 +63,23 @@ def print_cards(kind: str, cards: Cards, console: Console) -> None:
     console.print()
 
 
-def print_card(card: AnyCard, console: Console) -> None:
-    """Print all that a card says, and its parameters with their defaults."""
+def print_card(card: AnyCard, console: Console, kind: str = "") -> None:
+    """Print all that a card says, its protocol's facts, and its parameters with their defaults.
+
+    `kind` says what it is, where something of another kind has the same name.
+    """
     from rich.table import Table
     from rich.text import Text
 
-    console.print(Text(printable(_plain(card.name)), style="bold"))
+    head = Text(printable(_plain(card.name)), style="bold")
+    console.print(head.append(f" ({kind})" if kind else "", style="not bold dim"))
     console.print(Text(printable(card.summary)) + _missing(card))
     console.print()
     facts = Table(box=None, pad_edge=False, show_header=False)
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(ratio=1)
-    for f in fields(card):
-        if f.name not in _SKIPPED and (value := getattr(card, f.name)) not in _NOTHING:
-            facts.add_row(f.name.replace("_", " "), Text(printable(_words(value))))
+    for what, how in _facts(card):
+        facts.add_row(what, Text(printable(how)))
     console.print(facts)
     parameters = card.parameters if isinstance(card, Card) else ()
     if parameters:
@@ -75,15 +87,31 @@ def print_card(card: AnyCard, console: Console) -> None:
         console.print(_parameters(parameters))
 
 
+def _facts(card: AnyCard) -> list[tuple[str, str]]:
+    protocol = _protocol(card)
+    skipped = {*_SKIPPED, *(_IN_WORDS if isinstance(card, ProtocolCard) else ())}
+    facts = [
+        (f.name.replace("_", " "), _words(value))
+        for f in fields(card)
+        if f.name not in skipped and (value := getattr(card, f.name)) not in _NOTHING
+    ]
+    return facts + (protocol_facts(protocol) if protocol else [])
+
+
+def _protocol(card: AnyCard) -> ProtocolCard | None:
+    """Return the protocol that a card is of, or that its defense runs."""
+    if isinstance(card, ProtocolCard):
+        return card
+    named = isinstance(card, DefenseCard) and card.protocol
+    return protocol_card(named) if named else None
+
+
 def _missing(card: AnyCard) -> Text:
     """Return what has to be installed before this can be used, if anything."""
     from rich.text import Text
 
-    if not isinstance(card, DefenseCard) or not card.protocol:
-        return Text()
-    from ..crypto.cards import protocol_card
-
-    how = protocol_card(card.protocol).missing()
+    protocol = _protocol(card)
+    how = protocol.missing() if protocol else ""
     return Text(f" Not installed here: {how}" if how else "", style="yellow")
 
 
@@ -106,6 +134,7 @@ def _heads(kind: str) -> tuple[str, ...]:
     return {
         "attacks": ("claims", "cost"),
         "defenses": ("guarantee",),
+        "protocols": ("security",),
         "observers": ("audited",),
     }.get(kind, ())
 

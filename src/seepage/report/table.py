@@ -11,6 +11,7 @@ from .digest import VERDICTS, cautions, counts, ranked
 from .exposed import sentences
 from .guarantees import tested
 from .listing import cards_json, print_card, print_cards
+from .protocol_listing import print_protocols
 from .utility import utility_rows
 from .words import epsilon, figure, limits, printable, short_metric
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["cards_json", "print_card", "print_cards", "print_result"]
+__all__ = ["cards_json", "print_card", "print_cards", "print_protocols", "print_result"]
 
 STYLES = {"leak": "bold red", "inconclusive": "bold yellow", "pass": "bold green", "clear": "green"}
 ROOMY = 100
