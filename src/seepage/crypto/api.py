@@ -47,25 +47,39 @@ def secure_sum(
     [1.5, 1.0]
     """
     card = protocol_card(protocol)
+    settings = {} if threshold is None else {"threshold": threshold}
+    if settings and "threshold" not in {p.name for p in card.parameters}:
+        raise UsageError(f"{protocol} has no threshold: leave it out")
+    job = sum_job(
+        vectors, weights=weights, bound=bound, drop=drop, seed=seed, weight_bound=weight_bound
+    )
+    return card.build(settings).run(job)
+
+
+def sum_job(
+    vectors: Sequence[Any],
+    *,
+    weights: Sequence[float] | None = None,
+    bound: float = 16.0,
+    drop: Iterable[int] | Mapping[int, str] = (),
+    seed: int | None = None,
+    weight_bound: float | None = None,
+) -> SumJob:
+    """Return what a protocol is to add up; parameters and errors as of `secure_sum`."""
     given = tuple(_vector(vector, client) for client, vector in enumerate(vectors))
     if not given:
         raise UsageError("there are no vectors to add: give one a client")
     lengths = sorted({len(vector) for vector in given})
     if len(lengths) > 1:
         raise UsageError(f"vectors must be of one length, and theirs are {lengths}")
-    settings = {} if threshold is None else {"threshold": threshold}
-    if settings and "threshold" not in {p.name for p in card.parameters}:
-        raise UsageError(f"{protocol} has no threshold: leave it out")
-    most = _weight_bound(weights, weight_bound, len(given))
-    job = SumJob(
+    return SumJob(
         vectors=given,
         weights=None if weights is None else tuple(map(float, weights)),
-        weight_bound=most,
+        weight_bound=_weight_bound(weights, weight_bound, len(given)),
         bound=float(bound),
         drop=dict(drop) if isinstance(drop, Mapping) else dict.fromkeys(drop, UPLOAD),
         entropy=Entropy(seed),
     )
-    return card.build(settings).run(job)
 
 
 def _vector(vector: Any, client: int) -> Vector:

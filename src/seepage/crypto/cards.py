@@ -66,6 +66,23 @@ class ProtocolCard(Card):
             raise UsageError(f"{self.name} needs what is not installed here: {how}")
 
 
+_SPU_PARAMETERS = (
+    Parameter(name="reduction", default="sum", summary="sum, clip, median or trimmed-mean"),
+    Parameter(name="clip_norm", default=1.0, summary="longest L2 norm that clip leaves as it is"),
+    Parameter(
+        name="trim",
+        default=1,
+        summary="clients that trimmed-mean leaves out at each end, 1 or more",
+    ),
+    Parameter(
+        name="clamp",
+        default=True,
+        summary="hold shared entries to the bound before they are clipped or sorted",
+    ),
+    Parameter(name="threshold", default=2, summary="fewest clients whose result is revealed"),
+    Parameter(name="timeout", default=600.0, summary="seconds of silence that abort it"),
+)
+
 CARDS: tuple[ProtocolCard, ...] = (
     ProtocolCard(
         name="plain",
@@ -203,6 +220,48 @@ CARDS: tuple[ProtocolCard, ...] = (
         leaks="who takes part; any party can abort, and any client can spoil the sum",
         rounds=1,
         expansion=3.0,
+    ),
+    ProtocolCard(
+        name="aby3",
+        summary="Three parties add or robustly reduce replicated shares, by SPU.",
+        implementation="seepage.crypto.spu.aby3:ABY3",
+        reference="Mohassel, Rindal 2018, CCS, ePrint 2018/403; SPU: Ma et al. 2023, USENIX ATC",
+        year=2018,
+        parameters=_SPU_PARAMETERS,
+        parties="three computing parties, and a server that receives the result",
+        trust="no two of the three parties collude, and all of them follow the protocol",
+        tolerates="any one computing party, the server and any clients",
+        security=SEMI_HONEST,
+        leaks="who takes part; any client can spoil a sum, by less when it is clipped or a median",
+        rounds=1,
+        expansion=12.0,
+        environment="spu",
+    ),
+    ProtocolCard(
+        name="semi2k",
+        summary="Two parties or more add or robustly reduce additive shares, by SPU.",
+        implementation="seepage.crypto.spu.semi2k:SEMI2K",
+        reference="Cramer et al. 2018, CRYPTO, ePrint 2018/482; SPU: Ma et al. 2023, USENIX ATC",
+        year=2018,
+        parameters=(
+            *_SPU_PARAMETERS,
+            Parameter(name="parties", default=2, summary="that compute, 2 or more"),
+            Parameter(
+                name="trusted_first_party",
+                default=False,
+                summary="let party 0 make the triples and see everything; all but sums need it",
+            ),
+        ),
+        parties="computing parties, and a server that receives the result",
+        trust="one computing party is honest, and all follow the protocol. Beyond sums, party 0 "
+        "makes the triples: it is trusted with every vector (SPU's trusted first party)",
+        tolerates="for sums, all computing parties but one, the server and any clients; beyond "
+        "sums, nobody together with party 0",
+        security=SEMI_HONEST,
+        leaks="who takes part; any client can spoil a sum, by less when it is clipped or a median",
+        rounds=1,
+        expansion=4.0,
+        environment="spu",
     ),
 )
 

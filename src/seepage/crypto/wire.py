@@ -91,6 +91,10 @@ class Wire:
         """Count seconds that were measured elsewhere, say in another process."""
         self._seconds[party] += seconds
 
+    def crossed(self, sender: str, receiver: str, size: int) -> None:
+        """Count bytes that went another way, say between other processes; no view has them."""
+        self._sent[sender, receiver] += size
+
     def learned(self, party: str, total: Floats) -> None:
         """Note that a party knows the sum."""
         self._sums[party] = total

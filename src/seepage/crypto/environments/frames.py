@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from socket import socket
 
-Part = bytes | bytearray | NDArray[Any]
+Part = bytes | bytearray | memoryview | NDArray[Any]
 Frame = tuple[dict[str, Any], list[Part]]
 
 _MARK = b"SPG1"

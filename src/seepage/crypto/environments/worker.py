@@ -60,6 +60,11 @@ class Worker:
         finally:
             other.close()
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def call(
         self, call: str, parts: Sequence[Part] = (), *, timeout: float = 600.0, **settings: Any
     ) -> Answer:
@@ -67,11 +72,15 @@ class Worker:
         self.ask(call, parts, **settings)
         return self.answer(timeout)
 
-    def ask(self, call: str, parts: Sequence[Part] = (), **settings: Any) -> None:
-        """Start a call whose answer is read later."""
+    def wait(self) -> None:
+        """Wait until it has started."""
         if not self._ready:
             self._receive(self._startup, "did not start")
             self._ready = True
+
+    def ask(self, call: str, parts: Sequence[Part] = (), **settings: Any) -> None:
+        """Start a call whose answer is read later."""
+        self.wait()
         try:
             send(self.link, {"call": call, "settings": settings}, parts)
         except OSError as error:

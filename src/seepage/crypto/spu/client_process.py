@@ -1,0 +1,158 @@
+"""What SPU does for clients and for who receives the result: shares, programs, reconstruction.
+
+Runs in SPU's environment, on Python 3.10, and imports nothing of ours.
+"""
+
+# They are in SPU's environment, not in ours:
+# pyright: reportMissingImports=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import spu.api as spu_api
+import spu.libspu as spu
+import spu.utils.frontend as frontend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..environments.frames import Part
+
+    Reply = tuple[dict[str, Any], list[Part]]
+
+jax.config.update("jax_enable_x64", True)
+
+BLOCK = 1 << 16
+"""Coordinates that are sorted at a time: what memory goes by."""
+
+STEEP, SHRINK = 2.0**14, 2.0**-6
+"""SPU's rsqrt silently gives 0 from 2^16 on (18 fractional bits): so arguments from STEEP on are
+scaled by SHRINK^2 first, which takes any below 2^26 to less than 2^14."""
+
+_NEWTON_STEPS = 2
+
+_state: dict[str, Any] = {}
+
+
+def set_up(settings: dict[str, Any], _: list[Part]) -> Reply:
+    """Fix the protocol, the number of parties and the fractional bits."""
+    config = spu.RuntimeConfig(
+        protocol=getattr(spu.ProtocolKind, settings["protocol"]), field=spu.FieldType.FM64
+    )
+    config.fxp_fraction_bits = settings["fraction_bits"]
+    _state["io"] = spu_api.Io(settings["parties"], config)
+    return {}, []
+
+
+def share(_: dict[str, Any], parts: list[Part]) -> Reply:
+    """Share a vector; `chunks` says how many parts, behind its description, each share has."""
+    shares = _state["io"].make_shares(parts[0], spu.Visibility.VIS_SECRET)
+    found = [part for each in shares for part in (each.meta, *each.share_chunks)]
+    return {"chunks": [len(each.share_chunks) for each in shares]}, found
+
+
+def reconstruct(settings: dict[str, Any], parts: list[Part]) -> Reply:
+    """Return the vector that shares make up; they come as `share` gives them."""
+    shares, rest = [], [bytes(part) for part in parts]
+    for chunks in settings["chunks"]:
+        found = spu.Share()
+        found.meta, found.share_chunks = rest[0], rest[1 : 1 + chunks]
+        shares.append(found)
+        rest = rest[1 + chunks :]
+    return {}, [np.asarray(_state["io"].reconstruct(shares))]
+
+
+def compile_program(settings: dict[str, Any], _: list[Part]) -> Reply:
+    """Return the program that parties run; it holds nothing that is secret."""
+    program, names = settings["program"], settings["names"]
+    reduce = _PROGRAMS[program["kind"]](program)
+    row = np.zeros(settings["width"], settings["dtype"])
+    found, _ = frontend.compile(
+        frontend.Kind.JAX,
+        lambda *rows: reduce(rows),
+        (row,) * len(names),
+        {},
+        names,
+        [spu.Visibility.VIS_SECRET] * len(names),
+        lambda _: ["result"],
+    )
+    return {}, [found.code]
+
+
+def _ranks(program: dict[str, Any]) -> Callable[[tuple[Any, ...]], Any]:
+    """Add up some ranks of each coordinate; all of them need no sorting."""
+
+    def reduce(rows: tuple[Any, ...]) -> Any:
+        """Return the sums."""
+        blocks = range(0, rows[0].shape[0], BLOCK) if program["layers"] else [None]
+        found = [_sorted(program, [row[_of(at)] for row in rows]) for at in blocks]
+        return jnp.concatenate(found) if len(found) > 1 else found[0]
+
+    return reduce
+
+
+def _of(start: int | None) -> slice:
+    return slice(None) if start is None else slice(start, start + BLOCK)
+
+
+def _sorted(program: dict[str, Any], rows: list[Any]) -> Any:
+    rows = _clamped(rows, program["clamp"])
+    for layer in program["layers"]:
+        # All of a layer at once: it costs the rounds of one comparison.
+        first = jnp.stack([rows[a] for a, _ in layer])
+        second = jnp.stack([rows[b] for _, b in layer])
+        smaller = jnp.minimum(first, second)
+        larger = first + second - smaller
+        for at, (a, b) in enumerate(layer):
+            rows[a], rows[b] = smaller[at], larger[at]
+    kept = [rows[rank] for rank in program["ranks"]]
+    total = kept[0]
+    for row in kept[1:]:
+        total = total + row
+    return total
+
+
+def _clip(program: dict[str, Any]) -> Callable[[tuple[Any, ...]], Any]:
+    """Clip each row to norm 1 and add them up."""
+
+    def reduce(rows: tuple[Any, ...]) -> Any:
+        """Return the sum."""
+        held = _clamped(list(rows), program["clamp"])
+        squares = jnp.stack([jnp.dot(row, row) for row in held])
+        factors = jnp.where(squares > 1.0, _inverse_root(squares), 1.0)
+        # One product of a vector and a matrix: it is truncated once for all rows.
+        return jnp.dot(factors, jnp.stack(held))
+
+    return reduce
+
+
+def _inverse_root(squares: Any) -> Any:
+    """Return squares^(-1/2) to two steps of fixed point, for squares in [1, 2^26)."""
+    steep = squares > STEEP
+    found = jax.lax.rsqrt(jnp.where(steep, squares * SHRINK**2, squares))
+    found = jnp.where(steep, found * SHRINK, found)
+    for _ in range(_NEWTON_STEPS):
+        found = found * (1.5 - 0.5 * ((squares * found) * found))
+    return found
+
+
+def _clamped(rows: list[Any], most: float | None) -> list[Any]:
+    """Hold entries to [-most, most], whatever words were shared: neither comparison can wrap."""
+    if most is None:
+        return rows
+    held = jnp.maximum(jnp.minimum(jnp.stack(rows), most), -most)
+    return [held[at] for at in range(len(rows))]
+
+
+_PROGRAMS = {"ranks": _ranks, "clip": _clip}
+
+CALLS = {
+    "set_up": set_up,
+    "share": share,
+    "compile": compile_program,
+    "reconstruct": reconstruct,
+}
