@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .core.plan import Gate
     from .core.results import Finding, Result
     from .crypto.api import secure_sum
+    from .crypto.vote import secure_vote
 
 _HOMES = {
     "Finding": "core.results",
@@ -33,6 +34,7 @@ _HOMES = {
     "epsilon": "accounting.api",
     "metrics": "metrics",
     "secure_sum": "crypto.api",
+    "secure_vote": "crypto.vote",
 }
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "epsilon",
     "metrics",
     "secure_sum",
+    "secure_vote",
 ]
 
 

@@ -6,12 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from ..entropy import Entropy
-from ..masking.keys import AgreementKey, seal, unseal
+from ..handover import hand_over
 from ..protocol import client_name
 from ..wire import Wire
 from .seal_scheme import SEED_BYTES, Scheme
-
-_PURPOSE = "the key of encrypted sums"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -52,24 +50,8 @@ class KeyRing:
 def make_key(scheme: Scheme, holders: Sequence[int], entropy: Entropy, wire: Wire) -> HeldKey:
     """Have the first holder draw a key and hand it to the others, sealed, through the server."""
     maker, *others = holders
-    name = client_name(maker)
-    with wire.at(name):
+    with wire.at(client_name(maker)):
         seed = entropy.bytes(SEED_BYTES)
         public = scheme.public_key(scheme.secret_key(seed))
-        own = AgreementKey(entropy.bytes(32))
-    for other in others:
-        receiver = client_name(other)
-        with wire.at(receiver):
-            theirs = AgreementKey(entropy.bytes(32))
-        asked = bytes(_relayed(wire, "agreement key", receiver, name, theirs.public))
-        with wire.at(name):
-            sealed = own.public + seal(own.agreed(asked, _PURPOSE, size=32), seed)
-        got = bytes(_relayed(wire, "sealed key", name, receiver, sealed))
-        with wire.at(receiver):
-            unseal(theirs.agreed(got[:32], _PURPOSE, size=32), got[32:])
+    hand_over(seed, maker, others, entropy, wire)
     return HeldKey(seed=seed, public=public, holders=tuple(holders))
-
-
-def _relayed(wire: Wire, kind: str, sender: str, receiver: str, payload: bytes) -> bytes:
-    there = wire.send(kind, sender, "server", payload)
-    return bytes(wire.send(kind, "server", receiver, there))
