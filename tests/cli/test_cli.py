@@ -55,6 +55,7 @@ def test_a_job_without_defenses_leaks_and_stdout_is_the_result(tmp_path: Path) -
     result = json.loads(done.stdout)
     assert done.stdout == (tmp_path / "run" / "result.json").read_text()
     jsonschema.validate(result, schema())
+    assert 4 * result["cost"]["bytes_up_per_client"] == result["cost"]["bytes_up"] > 0
     finding = result["findings"][0]
     assert finding["verdict"] == "leak"
     assert finding["value"] > 0.5 > finding["prior"]

@@ -42,11 +42,12 @@ def measurer(task: Task, store: Store) -> Trained:
 
 
 def job_facts(federations: Federations, store: Store) -> dict[str, Any]:
-    """Return a job's `task`, `utility` by kind, and traffic; trains what no cell needed."""
+    """Return a job's `task`, `clients`, `utility` by kind, traffic; trains what no cell needed."""
     task, defended = federations.job.task, bool(federations.job.defenses)
     found = {kind: _runs(federations, store, kind if defended else "defended") for kind in _KINDS}
     return {
         "task": task.name,
+        "clients": len(task.clients),
         "utility": {
             kind: over_runs([run["utility"] for run in runs]) for kind, runs in found.items()
         },

@@ -240,6 +240,7 @@ def _result(
     not_run = _gate_not_run(not_run, spec.plan.gate)
     verdict, reason = overall(findings, not_run, guarantees)
     settings = spec.plan.to_json()
+    sent, clients = (sum(f[what] for f in facts) for what in ("bytes_up", "clients"))
     result = Result(
         verdict=verdict,
         reason=reason,
@@ -254,8 +255,9 @@ def _result(
         },
         cost={
             "seconds": seconds,
-            "bytes_up": sum(f["bytes_up"] for f in facts),
+            "bytes_up": sent,
             "bytes_down": sum(f["bytes_down"] for f in facts),
+            "bytes_up_per_client": round(sent / clients),
         },
         privacy=privacy(spec),
         findings=findings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from ..core.privacy import EpsilonRecord
@@ -12,6 +13,8 @@ from .exposed import SHOWN, Exposed, exposed, group_bar
 from .guarantees import tested
 from .interval_figure import interval_figure
 from .pictures import GALLERIES, Gallery, galleries
+from .protocols import MEASURED
+from .sum_in_force import sum_in_force
 from .utility import utility_rows
 from .vector import bar_image, curve_image, gallery_image, interval_image, legend_images
 
@@ -23,6 +26,7 @@ def document(result: Result) -> dict[str, Any]:
     told = exposed(findings)
     curves = beside_guarantees(findings)
     drawn = galleries(result)
+    summed = sum_in_force(result)
     return {
         **_head(result, findings),
         "tolerance": words.percent(tolerance),
@@ -44,6 +48,7 @@ def document(result: Result) -> dict[str, Any]:
             }
             for f in curves[:MOST]
         ],
+        "summed": {**asdict(summed), "measured": MEASURED} if summed else None,
         "utility": utility_rows(result.utility),
         "cost": plan_facts.cost_rows(result.cost),
         "not_run": [

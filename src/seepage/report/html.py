@@ -18,6 +18,8 @@ from .guarantees import tested
 from .interval_figure import WIDTH, interval_figure
 from .pages import environment
 from .pictures import GALLERIES, galleries
+from .protocols import MEASURED
+from .sum_in_force import sum_in_force
 from .utility import utility_rows
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ def render(result: Result) -> str:
             more_exposed=max(len(told) - SHOWN, 0),
             group_bar=group_bar,
             facts=plan_facts.job_facts(result),
+            summed=sum_in_force(result),
+            measured=MEASURED,
             utility=utility_rows(result.utility),
             cost=plan_facts.cost_rows(result.cost),
             attacks=_attacks(result),

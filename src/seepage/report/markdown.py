@@ -9,6 +9,8 @@ from .budget import remarks
 from .digest import VERDICTS, cautions, counts, ranked
 from .exposed import sentences
 from .guarantees import tested
+from .protocols import MEASURED, ProtocolRow
+from .sum_in_force import sum_in_force
 from .utility import utility_rows
 from .words import epsilon, figure, limits, metric, printable
 
@@ -47,6 +49,8 @@ def render(result: Result) -> str:
     for what, before, after in utility_rows(result.utility):
         scores = f"undefended {before or '-'}, defended {after or '-'}"
         lines.append(f"- **Utility**, {text(what)}: {text(scores)}")
+    if summed := sum_in_force(result):
+        lines += [f"- **Secure sum**: {text(summed.told)}", "", *_protocols(summed.rows)]
     if result.not_run:
         lines += ["", "Did not run:", ""]
         lines += [
@@ -84,6 +88,20 @@ def _table(findings: list[Finding]) -> list[str]:
     if len(findings) > ROWS:
         lines.append(f"\n{len(findings) - ROWS} more in `result.json`.")
     return [*lines, ""]
+
+
+def _protocols(rows: list[ProtocolRow]) -> list[str]:
+    lines = [
+        "| protocol | security | must be true | may collude | leaks beside the sum | rounds "
+        "| client, ms | server, ms | dealer, ms | bytes |",
+        "|---|---|---|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for r in rows:
+        promises = (r.security, r.trust, r.tolerates, r.leaks)
+        figures = (r.rounds, r.client, r.server, r.dealer, r.size)
+        name = f"**{text(r.name)}** (in force)" if r.in_force else text(r.name)
+        lines.append("| " + " | ".join((name, *map(text, (*promises, *figures)))) + " |")
+    return [*lines, "", MEASURED]
 
 
 def text(value: object) -> str:

@@ -112,6 +112,7 @@ def cost_rows(cost: Mapping[str, float]) -> list[tuple[str, str]]:
     labels = {
         "seconds": ("Time of the audit", duration),
         "bytes_up": ("Sent by clients, all rounds", size),
+        "bytes_up_per_client": ("Sent by one client on average, all rounds", size),
         "bytes_down": ("Sent to clients, all rounds", size),
     }
     known = [(labels[k][0], labels[k][1](v)) for k, v in cost.items() if k in labels]

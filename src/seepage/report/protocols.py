@@ -81,8 +81,8 @@ def behavior(card: ProtocolCard) -> str:
 
 def needs(card: ProtocolCard) -> str:
     """Return what has to be installed beside seepage."""
-    extra = f"the extra {card.extra}" if card.extra else ""
-    own = f"an environment of its own, {card.environment}" if card.environment else ""
+    extra = f"extra {card.extra}" if card.extra else ""
+    own = f"environment {card.environment}" if card.environment else ""
     return " and ".join(filter(None, (extra, own))) or "nothing more"
 
 

@@ -12,6 +12,7 @@ from .exposed import sentences
 from .guarantees import tested
 from .listing import cards_json, print_card, print_cards
 from .protocol_listing import print_protocols
+from .sum_in_force import sum_in_force
 from .utility import utility_rows
 from .words import epsilon, figure, limits, printable, short_metric
 
@@ -123,6 +124,8 @@ def _closing(result: Result) -> list[str]:
         lines += [f"  {remark}" for remark in remarks(record)]
     lines += [f"{test.task}: {tested(test)}" for test in result.guarantees]
     lines += sentences(ranked(result.findings))
+    if summed := sum_in_force(result):
+        lines.append(f"secure sum: {summed.told} (compare: seepage show protocols)")
     lines += [
         f"{what}: undefended {before or '-'}, defended {after or '-'}"
         for what, before, after in utility_rows(result.utility)
