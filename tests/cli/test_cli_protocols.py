@@ -10,8 +10,11 @@ import pytest
 from rich.cells import cell_len
 
 from seepage.cli.main import run
-from seepage.crypto.cards import CARDS
+from seepage.crypto.cards import CARDS as SUMS
 from seepage.crypto.environments.cards import ENVIRONMENTS
+from seepage.crypto.vote_cards import VOTES
+
+CARDS = (*SUMS, *VOTES)
 
 
 @pytest.fixture

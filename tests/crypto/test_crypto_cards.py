@@ -1,6 +1,7 @@
 """Every protocol says what it needs to be true, what it shows and what it costs."""
 
 import re
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from seepage.core.errors import UsageError
 from seepage.crypto.cards import CARDS, MALICIOUS, SEMI_HONEST, ProtocolCard, protocol_card
 from seepage.crypto.environments.cards import ENVIRONMENTS
 from seepage.crypto.protocol import SumProtocol
+from seepage.crypto.vote_cards import VOTES
 from seepage.defenses.cards import CARDS as DEFENSES
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "benchmarks" / "results" / "secure_sum.md"
-EACH = pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
+EACH = pytest.mark.parametrize("card", [*CARDS, *VOTES], ids=lambda card: card.name)
 
 
 def measured() -> dict[str, dict[str, str]]:
@@ -28,15 +30,9 @@ def measured() -> dict[str, dict[str, str]]:
 
 
 @EACH
-def test_every_field_is_filled_and_true_of_the_implementation(card: ProtocolCard) -> None:
-    implementation = card.load()
-    assert issubclass(implementation, SumProtocol)
-    assert implementation.name == card.name
-    assert {p.name: p.default for p in card.parameters} == {
-        f.name: f.default for f in fields(implementation)
-    }
-    assert all(p.summary for p in card.parameters)
+def test_every_field_is_filled(card: ProtocolCard) -> None:
     assert min(map(len, (card.summary, card.parties, card.trust, card.tolerates, card.leaks))) > 5
+    assert all(p.summary for p in card.parameters)
     assert card.security in {SEMI_HONEST, MALICIOUS} or card.name == "plain"
     assert card.name == "plain" or (card.reference and card.year)
     assert card.rounds >= 1 <= card.expansion
@@ -44,6 +40,16 @@ def test_every_field_is_filled_and_true_of_the_implementation(card: ProtocolCard
     assert card.environment in {"", *ENVIRONMENTS}
     if card.extra:
         assert f"\n{card.extra} = [" in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
+def test_card_describes_its_protocol(card: ProtocolCard) -> None:
+    implementation = card.load()
+    assert issubclass(implementation, SumProtocol)
+    assert implementation.name == card.name
+    assert {p.name: p.default for p in card.parameters} == {
+        f.name: f.default for f in fields(implementation)
+    }
 
 
 @EACH
@@ -88,3 +94,14 @@ def test_what_is_missing_is_said_with_how_to_get_it(
         if card.missing():
             with pytest.raises(UsageError, match=re.escape(card.missing())):
                 card.require()
+
+
+def test_an_interpreter_that_is_not_there_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    card = protocol_card("threshold-ckks")
+    monkeypatch.setenv("SEEPAGE_OPENFHE_PYTHON", str(tmp_path / "python"))
+    assert card.missing() == f"SEEPAGE_OPENFHE_PYTHON names no program: {tmp_path / 'python'}"
+    for there in (sys.executable, "sh"):
+        monkeypatch.setenv("SEEPAGE_OPENFHE_PYTHON", there)
+        assert card.missing() == ""

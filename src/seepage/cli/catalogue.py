@@ -10,13 +10,14 @@ from ..core.errors import UsageError
 from ..core.names import nearest
 from ..core.registry import by_name, cards
 from ..core.threat import OBSERVERS
-from ..crypto.cards import CARDS as PROTOCOLS
+from ..crypto.cards import CARDS as SUMS
+from ..crypto.vote_cards import VOTES
 
 KINDS = ("attacks", "defenses", "protocols", "observers", "datasets", "models", "plans")
 
 _OURS: dict[str, dict[str, Any]] = {
     "observers": {observer.value: card for observer, card in OBSERVERS.items()},
-    "protocols": {card.name: card for card in PROTOCOLS},
+    "protocols": {card.name: card for card in (*SUMS, *VOTES)},
 }
 """What other packages add nothing to."""
 
@@ -55,7 +56,7 @@ def show(name: str) -> None:
     from .terminal import Terminal
 
     if name == "protocols":
-        print_protocols(PROTOCOLS, Terminal())
+        print_protocols((*SUMS, *VOTES), Terminal())
     elif name in KINDS:
         print_cards(name, catalogue(name), Terminal())
     else:

@@ -53,11 +53,16 @@ class ProtocolCard(Card):
         if self.library and find_spec(self.library) is None:
             return f"pip install 'seepage[{self.extra}]'"
         if self.environment:
+            from shutil import which
+
             from .environments.cards import ENVIRONMENTS
             from .environments.find import find
 
             environment = ENVIRONMENTS[self.environment]
-            return "" if find(environment) else environment.command
+            python = find(environment)
+            if python is None:
+                return environment.command
+            return "" if which(python) else f"{environment.variable} names no program: {python}"
         return ""
 
     def require(self) -> None:
