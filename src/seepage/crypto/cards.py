@@ -62,7 +62,9 @@ class ProtocolCard(Card):
             python = find(environment)
             if python is None:
                 return environment.command
-            return "" if which(python) else f"{environment.variable} names no program: {python}"
+            return (
+                "" if which(str(python)) else f"{environment.variable} names no program: {python}"
+            )
         return ""
 
     def require(self) -> None:
