@@ -25,7 +25,7 @@ def add(settings, parts):
     return {"of": len(parts), **settings}, [sum(parts), b"bytes"]
 
 def refuse(settings, parts):
-    raise ValueError("two\\nlines")
+    raise ValueError("two\\nlines. Stacktrace: #0 f()+0x7f")
 
 def die(settings, parts):
     print("last words", file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ standard error. The worker ends as soon as the other side does. Python 3.10 runs
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -84,7 +85,8 @@ def _calls(script: str) -> dict[str, Call]:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return re.split("stacktrace", said, flags=re.IGNORECASE)[0].rstrip(" .:")[:500]
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import spu.libspu as spu
 import spu.utils.frontend as frontend
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from ..environments.frames import Part
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 jax.config.update("jax_enable_x64", True)
 
 BLOCK = 1 << 16
-"""Coordinates that are sorted at a time: what memory goes by."""
+"""Coordinates that are compared at a time: what memory goes by."""
 
 STEEP, SHRINK = 2.0**14, 2.0**-6
 """SPU's rsqrt silently gives 0 from 2^16 on (18 fractional bits): so arguments from STEEP on are
@@ -88,15 +88,20 @@ def _ranks(program: dict[str, Any]) -> Callable[[tuple[Any, ...]], Any]:
 
     def reduce(rows: tuple[Any, ...]) -> Any:
         """Return the sums."""
-        blocks = range(0, rows[0].shape[0], BLOCK) if program["layers"] else [None]
-        found = [_sorted(program, [row[_of(at)] for row in rows]) for at in blocks]
-        return jnp.concatenate(found) if len(found) > 1 else found[0]
+        if not program["layers"] and program["clamp"] is None:
+            return _total(program, list(rows))
+        return _joined([_sorted(program, block) for block in _blocks(rows)])
 
     return reduce
 
 
-def _of(start: int | None) -> slice:
-    return slice(None) if start is None else slice(start, start + BLOCK)
+def _blocks(rows: Sequence[Any]) -> Iterator[list[Any]]:
+    for start in range(0, rows[0].shape[0], BLOCK):
+        yield [row[start : start + BLOCK] for row in rows]
+
+
+def _joined(blocks: list[Any]) -> Any:
+    return jnp.concatenate(blocks, axis=-1) if len(blocks) > 1 else blocks[0]
 
 
 def _sorted(program: dict[str, Any], rows: list[Any]) -> Any:
@@ -109,11 +114,12 @@ def _sorted(program: dict[str, Any], rows: list[Any]) -> Any:
         larger = first + second - smaller
         for at, (a, b) in enumerate(layer):
             rows[a], rows[b] = smaller[at], larger[at]
+    return _total(program, rows)
+
+
+def _total(program: dict[str, Any], rows: list[Any]) -> Any:
     kept = [rows[rank] for rank in program["ranks"]]
-    total = kept[0]
-    for row in kept[1:]:
-        total = total + row
-    return total
+    return sum(kept[1:], kept[0])
 
 
 def _clip(program: dict[str, Any]) -> Callable[[tuple[Any, ...]], Any]:
@@ -144,7 +150,7 @@ def _clamped(rows: list[Any], most: float | None) -> list[Any]:
     """Hold entries to [-most, most], whatever words were shared: neither comparison can wrap."""
     if most is None:
         return rows
-    held = jnp.maximum(jnp.minimum(jnp.stack(rows), most), -most)
+    held = _joined([jnp.maximum(jnp.minimum(jnp.stack(b), most), -most) for b in _blocks(rows)])
     return [held[at] for at in range(len(rows))]
 
 

@@ -139,7 +139,8 @@ class ClippedSum:
 
     def encode(self, vector: Vector, who: str) -> Floats:
         """Return a vector on SPU's grid; `RefusedError` for what is out of range."""
-        found = self.code.checked(vector, who) / (self.clip_norm * STEP)
+        checked = self.code.checked(vector, who)
+        found = np.divide(checked, self.clip_norm * STEP, dtype=np.float64)
         np.rint(found, out=found)
         return np.multiply(found, STEP, out=found)
 
@@ -153,11 +154,12 @@ class ClippedSum:
     def max_error(self) -> float:
         """The most that an entry is off by.
 
-        Of each vector: coding moves its entries by half a step, and so its norm by
-        sqrt(width) / 2 steps; the factor is right to 4 steps and takes entries of up to `_most`
-        along. All products together are truncated once.
+        Of each vector: coding moves an entry v by half a step, and the norm n by sqrt(width) / 2
+        of them, which moves 1 / n by no more than 1 / n^2 times that, and v / n by
+        |v| / n^2 <= min(1, `_most`) times; n is 1 at least. The factor is right to 4 steps for
+        entries up to `_most`. All products together are truncated once.
         """
-        each = 0.5 + 0.5 * sqrt(self.width) + 4.0 * self._most
+        each = 0.5 + 0.5 * sqrt(self.width) * min(1.0, self._most) + 4.0 * self._most
         return (self.rows * each + 1.0) * STEP * self.clip_norm
 
 
