@@ -64,6 +64,9 @@ def test_adaptive_attacks_and_what_is_hidden() -> None:
         "masking": ("fully-connected", "imprint", "model-inconsistency"),
         "spdz": ("fully-connected", "imprint", "model-inconsistency"),
         "ckks": ("fully-connected", "imprint", "model-inconsistency"),
+        "threshold-ckks": ("fully-connected", "imprint", "model-inconsistency"),
+        "aby3": ("fully-connected", "imprint", "model-inconsistency"),
+        "semi2k": ("fully-connected", "imprint", "model-inconsistency"),
         "selective-encryption": ("inverting-gradients", "fully-connected"),
         "model-commitment": ("model-inconsistency", "imprint"),
     }

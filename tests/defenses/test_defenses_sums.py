@@ -8,19 +8,22 @@ from seepage.core.seeds import torch_rng
 from seepage.core.threat import Capability
 from seepage.crypto.cards import protocol_card
 from seepage.defenses.api import (
+    ABY3,
     CKKS,
+    SEMI2K,
     SPDZ,
     DistributedDP,
     Masking,
     ModelCommitment,
     SelectiveEncryption,
+    ThresholdCKKS,
 )
 from seepage.defenses.sums.protected_sum import flattened, unflattened
 from seepage.fl.engine import train
 from seepage.fl.state import shared_state
 from tables import job
 
-SUMS = [Masking(), SPDZ(), CKKS()]
+SUMS = [Masking(), SPDZ(), CKKS(), ThresholdCKKS(), ABY3(), SEMI2K()]
 EACH = pytest.mark.parametrize("defense", SUMS, ids=lambda defense: defense.protocol)
 
 

@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     from .sums.ckks import CKKS
     from .sums.masking import Masking
     from .sums.selective_encryption import SelectiveEncryption
+    from .sums.shares import ABY3, SEMI2K
     from .sums.spdz import SPDZ
+    from .sums.threshold_ckks import ThresholdCKKS
     from .top_k import TopK
 
 __all__ = [
+    "ABY3",
     "CKKS",
     "DPFTRL",
     "DPSGD",
+    "SEMI2K",
     "SPDZ",
     "BayesianNoise",
     "CentralDP",
@@ -41,6 +45,7 @@ __all__ = [
     "RandomizedResponse",
     "SecureAggregation",
     "SelectiveEncryption",
+    "ThresholdCKKS",
     "TopK",
 ]
 

@@ -10,6 +10,9 @@ _CLASSES = {
     "masking": "masking:Masking",
     "spdz": "spdz:SPDZ",
     "ckks": "ckks:CKKS",
+    "threshold-ckks": "threshold_ckks:ThresholdCKKS",
+    "aby3": "shares:ABY3",
+    "semi2k": "shares:SEMI2K",
 }
 _BOUND = Parameter(
     name="bound", default=16.0, summary="public range of an entry of an update; beyond it: refused"
