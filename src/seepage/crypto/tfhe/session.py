@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from ..environments.cards import OPENFHE
 from ..environments.find import require
 from ..environments.worker import Answer, Worker
 from ..handover import hand_over
+from ..mapped import mapped
 from ..packing import pack, unpack
 from ..protocol import client_name
 from ..wire import Payload, Wire
@@ -93,9 +93,7 @@ class VoteSession:
             secret = bytes(made.parts[0])
             for other, got in hand_over(secret, maker, others, Entropy(), self._wire).items():
                 self._spent(client_name(other), clients.call("take_key", [got], client=other))
-            with path.open("rb") as file:
-                content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-            self._wire.send("evaluation key", client_name(maker), SERVER, content)
+            self._wire.send("evaluation key", client_name(maker), SERVER, mapped(path))
             self._spent(SERVER, server.call("start", path=str(path), insecure_toy=toy))
             path.unlink()
             yield clients, server
