@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from open_gates import evaluated
 
 import seepage
 from seepage.core.errors import RefusedError, SeepageWarning, UsageError
@@ -14,27 +15,18 @@ from seepage.crypto.environments.find import find
 from seepage.crypto.environments.worker import WorkerError
 from seepage.crypto.packing import unpack
 from seepage.crypto.tfhe.circuit import Circuit, majority_circuit
-from seepage.crypto.tfhe.session import VoteJob, VoteSession, majority_from
-from seepage.crypto.vote import SecureVote
+from seepage.crypto.tfhe.session import EncryptedBits
+from seepage.crypto.vote import SecureVote, majority_from
 from seepage.crypto.wire import Wire
 
 openfhe = pytest.mark.skipif(
     find(OPENFHE) is None, reason=f"there is no environment for OpenFHE: {OPENFHE.command} makes it"
 )
-GATES = {
-    "xor": lambda a, b: a ^ b,
-    "and": lambda a, b: a & b,
-    "or": lambda a, b: a | b,
-    "majority": lambda a, b, c: a & b | a & c | b & c,
-}
 
 
-def evaluated(circuit: Circuit, votes: np.ndarray) -> np.ndarray:
+def majority(circuit: Circuit, votes: np.ndarray) -> np.ndarray:
     """Return the majority of `votes`, `[voters, d]`, as gates on open bits give it."""
-    wires = list((votes > 0).astype(np.uint8))
-    for kind, inputs in circuit.gates:
-        wires.append(GATES[kind](*(wires[wire] for wire in inputs)))
-    bits = np.stack([wires[wire] for wire in circuit.outputs], axis=1)
+    bits = np.stack(evaluated(circuit, votes > 0), axis=1)
     return majority_from(bits, len(circuit.outputs))
 
 
@@ -42,7 +34,7 @@ def evaluated(circuit: Circuit, votes: np.ndarray) -> np.ndarray:
 def test_the_circuit_is_the_majority_for_every_vote(voters: int) -> None:
     votes = np.array(list(product((-1, 1), repeat=voters))).T
     circuit = majority_circuit(voters)
-    assert np.array_equal(evaluated(circuit, votes), np.sign(votes.sum(axis=0)))
+    assert np.array_equal(majority(circuit, votes), np.sign(votes.sum(axis=0)))
     assert len(circuit.outputs) == 2 - voters % 2
     assert len(circuit.gates) <= 4 * voters
 
@@ -52,7 +44,7 @@ def test_the_circuit_is_the_majority_for_many_voters(voters: int, ones: float, s
     rng = np.random.default_rng(seed)
     near = np.array([[voters // 2 + k] for k in range(-1, 3)] + [[int(ones * voters)]])
     votes = np.where(rng.permuted(np.arange(voters) < near, axis=1), 1, -1).T
-    assert np.array_equal(evaluated(majority_circuit(voters), votes), np.sign(votes.sum(axis=0)))
+    assert np.array_equal(majority(majority_circuit(voters), votes), np.sign(votes.sum(axis=0)))
 
 
 @pytest.mark.parametrize(
@@ -107,10 +99,8 @@ def test_votes_survive_drop_outs_while_somebody_has_the_key() -> None:
 
 @openfhe
 def test_the_server_has_no_key_to_decrypt_with() -> None:
-    everybody = dict.fromkeys(("keys", "upload", "decrypt"), (0, 1))
-    job = VoteJob(signs=(), there=everybody, minimum_cohort=2, insecure_toy=True)
     wire = Wire()
-    with VoteSession(job, wire).processes() as (clients, server):
+    with EncryptedBits(wire, insecure_toy=True).processes((0, 1)) as (clients, server):
         votes = [clients.call("encrypt", [np.array([c])], client=c).parts[0] for c in (0, 1)]
         total = server.call("evaluate", votes, gates=[("xor", (0, 1))], outputs=[2]).parts
         assert clients.call("decrypt", total, client=1).parts[0].tolist() == [1]

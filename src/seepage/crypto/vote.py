@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from ..core.errors import RefusedError, SeepageWarning, UsageError
 from ..core.names import nearest
-from .tfhe.session import SERVER, STAGES, VoteJob, VoteSession
+from .tfhe.circuit import majority_circuit
+from .tfhe.session import SERVER, EncryptedBits, refuse
 from .vote_cards import VOTES
 from .wire import Cost, PartyView, Wire
 
+STAGES = ("keys", "upload", "decrypt")
 _KNOWN = {card.name: card for card in VOTES}
 
 
@@ -74,22 +76,32 @@ def secure_vote(
     gone = dict(drop) if isinstance(drop, Mapping) else dict.fromkeys(drop, "upload")
     if insecure_toy:
         warnings.warn("tfhe: INSECURE TOY parameters protect nothing", SeepageWarning, stacklevel=2)
-    job = VoteJob(
-        signs=given,
-        there={stage: _there(stage, len(given), gone) for stage in STAGES},
-        minimum_cohort=minimum_cohort,
-        insecure_toy=insecure_toy,
-    )
-    wire = Wire()
-    majority, circuit = VoteSession(job, wire).run()
+    there = {stage: _there(stage, len(given), gone) for stage in STAGES}
+    voters = there["upload"]
+    if len(voters) < minimum_cohort:
+        refuse(f"{len(voters)} clients vote, and the minimum cohort is {minimum_cohort}")
+    wire, circuit = Wire(), majority_circuit(len(voters))
+    encrypted = EncryptedBits(wire, insecure_toy=insecure_toy)
+    with encrypted.processes(there["keys"]):
+        uploads = [encrypted.upload(c, (given[c] > 0).astype(np.uint8)) for c in voters]
+        entries = zip(*uploads, strict=True)
+        outputs = [bit for entry in entries for bit in encrypted.evaluate(circuit, entry)]
+        bits = encrypted.decrypt(outputs, there["decrypt"])
+    majority = majority_from(bits, len(circuit.outputs))
     wire.learned(SERVER, majority.astype(np.float64))
     return SecureVote(
         majority=majority,
-        survivors=job.there["upload"],
+        survivors=voters,
         cost=wire.cost(rounds=len(STAGES)),
         views=wire.views(),
         gates=len(circuit.gates),
     )
+
+
+def majority_from(bits: NDArray[np.uint8], outputs: int) -> NDArray[np.int8]:
+    """Return -1, 0 or 1 for each entry from its `outputs` bits: 1 counts 2, or 1 where two tell."""
+    ones = bits.reshape(-1, outputs).sum(axis=1)
+    return (2 * ones // outputs - 1).astype(np.int8)
 
 
 def _signs(signs: Sequence[Any]) -> tuple[NDArray[np.int8], ...]:

@@ -1,13 +1,12 @@
-"""A vote under FHEW: voters work in one process, the server, which has no key, in another."""
+"""Encrypted bits: clients work in one process, the server, which has no key, in another."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,121 +21,89 @@ from ..mapped import mapped
 from ..packing import pack, unpack
 from ..protocol import client_name
 from ..wire import Payload, Wire
-from .circuit import Circuit, majority_circuit
+from .circuit import Circuit
 
 SERVER = "server"
-STAGES = ("keys", "upload", "decrypt")
 _HERE = Path(__file__).parent
+_PATIENCE = 3600.0
+"""Seconds that one circuit may take."""
+
+Bits = NDArray[np.uint8]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class VoteJob:
-    """One vote.
+class EncryptedBits:
+    """The messages of what is computed on bits: keys, uploads, gates, and one that decrypts."""
 
-    Fields
-    ------
-    signs : by client, `[d]`: -1 or 1
-    there : stage -> the clients that are there, in order
-    minimum_cohort : fewest votes whose majority is revealed
-    insecure_toy : parameters that protect nothing, for tests
-    """
-
-    signs: tuple[NDArray[np.int8], ...]
-    there: dict[str, tuple[int, ...]]
-    minimum_cohort: int
-    insecure_toy: bool
-
-
-class VoteSession:
-    """The messages of a vote: keys, votes, gates, and one voter that decrypts."""
-
-    def __init__(self, job: VoteJob, wire: Wire) -> None:
-        self._job, self._wire = job, wire
-
-    def run(self) -> tuple[NDArray[np.int8], Circuit]:
-        """Return the majority, `[d]`: -1, 0 for a tie, or 1; and the circuit of an entry."""
-        voters = self._job.there["upload"]
-        if len(voters) < self._job.minimum_cohort:
-            _refuse(
-                f"{len(voters)} clients vote, and the minimum cohort is {self._job.minimum_cohort}"
-            )
-        circuit = majority_circuit(len(voters))
-        with self.processes() as (clients, server):
-            self._clients, self._server = clients, server
-            uploads = [self._upload(client) for client in voters]
-            outputs = [
-                field
-                for entry in zip(*uploads, strict=True)
-                for field in self._count(circuit, entry)
-            ]
-            bits = self._decrypt(outputs)
-        return majority_from(bits, len(circuit.outputs)), circuit
+    def __init__(self, wire: Wire, *, insecure_toy: bool) -> None:
+        self._wire, self._toy = wire, insecure_toy
+        self._holders: tuple[int, ...] = ()
 
     @contextmanager
-    def processes(self) -> Generator[tuple[Worker, Worker]]:
-        """Start both processes; the first client makes a key, and the others get it.
+    def processes(self, holders: Sequence[int]) -> Generator[tuple[Worker, Worker]]:
+        """Start both processes; the first of `holders` makes a key, and the others get it.
 
         The evaluation key goes to the server: it takes a gigabyte, in a file.
         """
-        if not self._job.there["keys"]:
-            _refuse("no client is there to draw a key")
-        python, toy = require(OPENFHE), self._job.insecure_toy
-        maker, *others = self._job.there["keys"]
+        if not holders:
+            refuse("no client is there to draw a key")
+        python = require(OPENFHE)
+        self._holders = tuple(holders)
+        maker, *others = holders
         with (
             tempfile.TemporaryDirectory() as folder,
             Worker(python, _HERE / "client_process.py", name="tfhe: clients") as clients,
             Worker(python, _HERE / "evaluator_process.py", name="tfhe: the server") as server,
         ):
+            self._clients, self._server = clients, server
             path = Path(folder) / "evaluation-key"
-            made = clients.call("make_key", client=maker, path=str(path), insecure_toy=toy)
-            self._spent(client_name(maker), made)
+            where: dict[str, Any] = {"path": str(path), "insecure_toy": self._toy}
+            made = self._work(maker, "make_key", client=maker, **where)
             secret = bytes(made.parts[0])
             for other, got in hand_over(secret, maker, others, Entropy(), self._wire).items():
-                self._spent(client_name(other), clients.call("take_key", [got], client=other))
+                self._work(other, "take_key", [got], client=other)
             self._wire.send("evaluation key", client_name(maker), SERVER, mapped(path))
-            self._spent(SERVER, server.call("start", path=str(path), insecure_toy=toy))
+            self._serve("start", **where)
             path.unlink()
             yield clients, server
 
-    def _upload(self, client: int) -> list[bytes]:
-        bits = (self._job.signs[client] > 0).astype(np.uint8)
-        made = self._clients.call("encrypt", [bits], client=client)
-        self._spent(client_name(client), made)
+    def upload(self, client: int, bits: Bits) -> list[bytes]:
+        """Return what the server gets of a client's bits."""
+        made = self._work(client, "encrypt", [bits], client=client)
         sent = self._wire.send("upload", client_name(client), SERVER, _packed(made))
         return [bytes(field) for field in unpack(sent)]
 
-    def _count(self, circuit: Circuit, entry: Sequence[bytes]) -> list[bytes]:
-        """Return the encrypted outcome of an entry."""
-        found = self._server.call("evaluate", entry, gates=circuit.gates, outputs=circuit.outputs)
-        self._spent(SERVER, found)
+    def evaluate(self, circuit: Circuit, inputs: Sequence[bytes]) -> list[bytes]:
+        """Return the outputs of a circuit, encrypted."""
+        found = self._serve("evaluate", inputs, gates=circuit.gates, outputs=circuit.outputs)
         return [bytes(part) for part in found.parts]
 
-    def _decrypt(self, outputs: Sequence[bytes]) -> NDArray[np.uint8]:
-        there = [c for c in self._job.there["decrypt"] if c in self._job.there["keys"]]
-        if not there:
-            _refuse("all clients that hold the key are gone: vote anew")
-        name = client_name(there[0])
+    def decrypt(self, outputs: Sequence[bytes], there: Sequence[int]) -> Bits:
+        """Return what the first client of `there` that has the key decrypts, and tells."""
+        able = [client for client in there if client in self._holders]
+        if not able:
+            refuse("all clients that hold the key are gone: start anew")
+        name = client_name(able[0])
         given: Payload = self._wire.send("outcome", SERVER, name, pack(*outputs))
-        found = self._clients.call(
-            "decrypt", [bytes(field) for field in unpack(given)], client=there[0]
-        )
-        self._spent(name, found)
+        fields = [bytes(field) for field in unpack(given)]
+        found = self._work(able[0], "decrypt", fields, client=able[0])
         answer = self._wire.send("bits", name, SERVER, bytes(np.asarray(found.parts[0])))
         return np.frombuffer(answer, np.uint8)
 
-    def _spent(self, party: str, answer: Answer) -> None:
-        self._wire.spent(party, answer.seconds)
+    def _work(self, by: int, call: str, parts: Sequence[Any] = (), **settings: Any) -> Answer:
+        answer = self._clients.call(call, parts, timeout=_PATIENCE, **settings)
+        self._wire.spent(client_name(by), answer.seconds)
+        return answer
+
+    def _serve(self, call: str, parts: Sequence[Any] = (), **settings: Any) -> Answer:
+        answer = self._server.call(call, parts, timeout=_PATIENCE, **settings)
+        self._wire.spent(SERVER, answer.seconds)
+        return answer
 
 
-def majority_from(bits: NDArray[np.uint8], outputs: int) -> NDArray[np.int8]:
-    """Return -1, 0 or 1 for each entry from its `outputs` bits: 1 counts 2, or 1 where two tell."""
-    ones = bits.reshape(-1, outputs).sum(axis=1)
-    return (2 * ones // outputs - 1).astype(np.int8)
+def refuse(reason: str) -> NoReturn:
+    """Raise `RefusedError`: what is computed is aborted."""
+    raise RefusedError(f"tfhe: {reason}; nothing was released")
 
 
 def _packed(answer: Answer) -> bytes:
     return pack(*(bytes(part) for part in answer.parts))
-
-
-def _refuse(reason: str) -> NoReturn:
-    raise RefusedError(f"tfhe: {reason}; nothing was released")
