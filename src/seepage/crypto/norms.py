@@ -50,9 +50,10 @@ def compare_norms(
 ) -> NormComparison:
     """Return which vectors' Euclidean norms are above `limit`, by FHEW gates (OpenFHE).
 
-    A server that wants to leave out vectors that are too long learns one bit of each client, and
-    no client can lie about its norm: the gates square and add its entries. Who holds the key and
-    who may collude are as in `secure_vote`. Some 36 gates for an entry of 4 bits, 135 for 8, at some 50 ms each.
+    A server that wants to leave out vectors that are too long learns one bit of each client. No
+    client states its norm: gates square and add the entries that it encrypted. Who holds the key
+    and who may collude are as in `secure_vote`. Some 36 gates for an entry of 4 bits, 135 for
+    one of 8, at some 50 ms each.
 
     Parameters
     ----------
