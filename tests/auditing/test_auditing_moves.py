@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 import seepage
 from seepage.core.plan_reader import plan_from_json
 
@@ -55,6 +57,22 @@ def test_one_client_among_the_servers_own_is_alone_in_the_sum_whatever_clients_c
     assert finding.null < 0.2
     assert finding.verdict == "leak"
     assert not finding.details.get("client_sees")  # what clients get is the honest model
+
+
+def test_a_linear_model_has_no_neurons_to_be_silent(tmp_path: Any) -> None:
+    data = torch.rand(160, 8), torch.arange(160) % 2
+    result = seepage.audit(
+        torch.nn.Linear(8, 2),
+        torch.nn.CrossEntropyLoss(),
+        data,
+        attacks=["imprint"],
+        observers=["malicious-server"],
+        rounds=2,
+        out=tmp_path / "run",
+    )
+    sees = result["imprint"].details["client_sees"]
+    assert "silent_neurons" not in sees["sent"].keys() | sees["honest"].keys()
+    assert "parallel rows 1 (honest" in result.save(tmp_path / "run.md").read_text()
 
 
 def test_an_imprint_reads_a_secure_sum_and_shows(tmp_path: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from math import isnan
 from statistics import median
 from typing import Any
 
@@ -58,11 +59,13 @@ def client_sees(transcript: Transcript, rounds: Iterable[int]) -> dict[str, Any]
                 looks.append(_look(transcript, record, client))
     if not looks:
         return {}
-    names = looks[0][0]
-    return {
-        kind: {name: median(look[i][name] for look in looks) for name in names}
-        for i, kind in enumerate(("sent", "honest"))
-    }
+    seen: dict[str, dict[str, float]] = {"sent": {}, "honest": {}}
+    for i, figures in enumerate(seen.values()):
+        for name in looks[0][i]:
+            found = [look[i][name] for look in looks]
+            if not any(map(isnan, found)):  # a model may have nothing to measure it by
+                figures[name] = median(found)
+    return seen
 
 
 def _look(

@@ -102,7 +102,7 @@ def _sight(sees: Mapping[str, Mapping[str, Any]]) -> str:
         return f"{value:.2g}" if isinstance(value, int | float) else str(value)
 
     return ", ".join(
-        f"{name.replace('_', ' ')} {short(value)} (honest {short(sees['honest'][name])})"
+        f"{name.replace('_', ' ')} {short(value)} (honest {short(sees['honest'].get(name, 'none'))})"
         for name, value in sees["sent"].items()
     )
 
