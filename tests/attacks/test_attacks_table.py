@@ -106,19 +106,7 @@ def a_view(kind: str, card: AttackCard | None = None, **changes: Any) -> View:
     if kind == "update":
         return UpdateView(round=0, client=1, model=models[1], update=updates[1], **common)
     if kind == "aggregate":
-        cohort = move.cohort or (0, 1)
-        assert len(cohort) + move.sybils == 2
-        mean = {name: sum(updates[c][name] for c in cohort) / 2 for name in updates[0]}
-        return AggregateView(
-            round=0,
-            contributors=2,
-            model=models[0],
-            aggregate=mean,
-            sent=dict(move.models),
-            cohort=cohort,
-            sybils=move.sybils,
-            **common,
-        )
+        return a_sum(move, models, updates, common)
     if kind == "history":
         rounds = tuple(
             SeenRound(t, state, {c: noisy(u, 1e-4, seed=9 * t + c) for c, u in updates.items()})
@@ -126,13 +114,38 @@ def a_view(kind: str, card: AttackCard | None = None, **changes: Any) -> View:
         )
         return HistoryView(client=1, model=model, rounds=rounds, **common)
     if kind == "aggregate-history":
-        sums = tuple(SeenAggregate(t, state, noisy(updates[t], 1e-4)) for t in range(3))
-        return AggregateHistoryView(model=model, rounds=sums, **common)
+        pairs = (0, 1), (1, 2), (0, 2), (0, 1)
+        sums = tuple(
+            SeenAggregate(i, state, noisy(mean_of(updates, pair), 1e-4, seed=i), pair)
+            for i, pair in enumerate(pairs)
+        )
+        return AggregateHistoryView(client=1, model=model, rounds=sums, **common)
     if kind == "global-models":
         return GlobalModelsView(model=model, rounds=((0, state), (1, state)), **common)
     if kind == "model":
         return ModelView(model=model.eval(), **common)
     return OutputsView(outputs=model(asked).softmax(1).detach(), **common)
+
+
+def a_sum(move: ServerMove, models: Any, updates: Any, common: dict[str, Any]) -> AggregateView:
+    """The view of the mean of two updates, of which one may be of the server's own."""
+    cohort = move.cohort or (0, 1)
+    assert len(cohort) + move.sybils == 2
+    return AggregateView(
+        round=0,
+        contributors=2,
+        model=models[0],
+        aggregate=mean_of(updates, cohort),
+        sent=dict(move.models),
+        cohort=cohort,
+        sybils=move.sybils,
+        **common,
+    )
+
+
+def mean_of(updates: Any, cohort: tuple[int, ...]) -> dict[str, Tensor]:
+    """The sum of the cohort's updates by two: those who are missing send 0."""
+    return {name: sum(updates[c][name] for c in cohort) / 2 for name in updates[0]}
 
 
 def of_a_table(facts: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
@@ -181,7 +194,9 @@ def test_it_claims_what_its_card_says_and_leaves_the_view_alone(card: AttackCard
     if card.claims == "client-membership":
         assert first.scores.shape == (6,)
         return
-    _check_shape(first, {"update": 2, "aggregate": 4, "history": 6}.get(kind, 0))
+    _check_shape(
+        first, {"update": 2, "aggregate": 4, "history": 6, "aggregate-history": 2}.get(kind, 0)
+    )
 
 
 def _check_shape(claim: Any, records: int) -> None:

@@ -21,6 +21,7 @@ from seepage.fl.views import (
     history_views,
     model_view,
     outputs_view,
+    summed_client_views,
     update_views,
 )
 
@@ -63,6 +64,7 @@ def _all_views(transcript, observer):
         *aggregate_views(transcript, observer, rounds),
         *history_views(transcript, observer, candidates=drawn.by_client),
         *aggregate_history_view(transcript, observer, *drawn.pooled),
+        *summed_client_views(transcript, observer, rounds),
         *global_models_view(transcript, observer, *drawn.pooled),
         *model_view(transcript, observer, *drawn.pooled),
         *outputs_view(transcript, observer, *drawn.pooled),
@@ -201,6 +203,29 @@ def test_client_views_show_several_rounds_and_their_distinct_records():
     assert not client_views(transcript, Observer.PEER_CLIENT, [1])
     with pytest.raises(UsageError, match="round 6 was not recorded"):
         client_views(transcript, WIRE, [6])
+
+
+def test_summed_client_views_show_sums_and_who_took_part_and_no_single_update():
+    task = job(rounds=6, n=6, cohort=3)
+    transcript = train(task, defenses=[SecretSum()], seed=0, record=range(6))
+    withheld = replace(transcript.rounds[2], aggregate={})
+    transcript = replace(transcript, rounds={**transcript.rounds, 2: withheld})
+    pairs = summed_client_views(transcript, WIRE, [1, 2, 3])
+    assert [v.client for v, _ in pairs] == sorted(
+        {*_cohort(transcript, 1), *_cohort(transcript, 3)}
+    )
+    for view, truth in pairs:
+        assert [r.round for r in view.rounds] == [1, 3]
+        assert [r.cohort for r in view.rounds] == [
+            tuple(sorted(_cohort(transcript, r))) for r in (1, 3)
+        ]
+        used = [transcript.rounds[r].batches.get(view.client) for r in (1, 3)]
+        rows = [row for batch in used if batch for row in batch.rows.tolist()]
+        assert truth.rows.tolist() == list(dict.fromkeys(rows))
+        assert truth.cluster == f"0/1/{view.client}"
+        assert not any(holds(view, x) for x in task.clients[view.client].train.inputs)
+    assert not summed_client_views(transcript, Observer.PEER_CLIENT, [1])
+    assert not summed_client_views(train(task, seed=0, record=[1]), SERVER, [1])
 
 
 def _cohort(transcript, number):

@@ -32,11 +32,16 @@ MEMBERS_A_CLIENT = 500
 def batch_views(
     kind: str, transcript: Transcript, observer: Observer, rounds: range
 ) -> list[tuple[View, BatchTruth]]:
-    """Return the views of this kind over `rounds`, one a batch (or one a run of batches)."""
+    """Return the views of this kind over `rounds`, one a batch (or one a run of batches).
+
+    Sums of several rounds are shown all at once: fewer tell fewer clients apart.
+    """
     if kind == "update":
         return list(cut.update_views(transcript, observer, rounds))
     if kind == "aggregate":
         return list(cut.aggregate_views(transcript, observer, rounds))
+    if kind == "aggregate-history":
+        return list(cut.summed_client_views(transcript, observer, rounds))
     if kind == "history":
         together = min(ROUNDS_TOGETHER, len(rounds))
         return [

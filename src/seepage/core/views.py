@@ -236,19 +236,21 @@ class HistoryView(_Vantage):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeenAggregate:
-    """One round of which the sum alone is seen: the global state before it, the mean update."""
+    """One round's sum: the state before it, the mean update, who took part (empty: unknown)."""
 
     round: int
     state: Update
     aggregate: Update
+    cohort: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class AggregateHistoryView(_Vantage):
-    """Several rounds of the mean update, where single updates are hidden."""
+    """Several rounds of the mean update; the question is about `client` (-1: all of them)."""
 
     model: nn.Module
     rounds: tuple[SeenAggregate, ...]
+    client: int = -1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -18,12 +18,11 @@ from ..core.views import (
     HistoryView,
     ModelView,
     OutputsView,
-    SeenAggregate,
     SeenRound,
 )
 from .predict import predict
 from .state import shared_state
-from .vantage import common, model_at, sees
+from .vantage import common, model_at, seen_aggregate, sees
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,9 +94,7 @@ def aggregate_history_view(
     view = AggregateHistoryView(
         **common(transcript, observer, asked=candidates),
         model=model_at(transcript, shown[-1].state, training=True),
-        rounds=tuple(
-            SeenAggregate(round=r.round, state=r.state, aggregate=r.aggregate) for r in shown
-        ),
+        rounds=tuple(map(seen_aggregate, shown)),
     )
     return [(view, _truth(transcript, member))]
 

@@ -10,7 +10,7 @@ import torch
 
 from ..core.errors import UsageError
 from ..core.threat import Capability, Observer
-from ..core.views import AuxiliaryData, BatchSize, Candidates, Fact
+from ..core.views import AuxiliaryData, BatchSize, Candidates, Fact, SeenAggregate
 from .access import capabilities
 from .batches import expected_batch
 from .state import load_state
@@ -44,6 +44,16 @@ def model_at(transcript: Transcript, state: Update, *, training: bool) -> nn.Mod
     model = deepcopy(transcript.model)
     load_state(model, state)
     return model.train(training)
+
+
+def seen_aggregate(record: RoundRecord) -> SeenAggregate:
+    """Return what a round shows where single updates are hidden: their mean, and whose it is."""
+    return SeenAggregate(
+        round=record.round,
+        state=record.state,
+        aggregate=record.aggregate,
+        cohort=tuple(sorted(record.batches)),
+    )
 
 
 def common(

@@ -1,6 +1,6 @@
 """All builders of Views: from a transcript to what one observer saw, and the truth behind it."""
 
-from .client_views import client_views
+from .client_views import client_views, summed_client_views
 from .membership_views import (
     aggregate_history_view,
     global_models_view,
@@ -18,5 +18,6 @@ __all__ = [
     "history_views",
     "model_view",
     "outputs_view",
+    "summed_client_views",
     "update_views",
 ]

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from ...core.errors import NotApplicableError
 from ...core.views import AggregateView, BatchSize, UpdateView
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from ...core.views import Update
+    from ...core.views import AggregateHistoryView, HistoryView, Update
+
+
+def model_at(view: HistoryView | AggregateHistoryView, state: Update) -> nn.Module:
+    """Return a copy of the model as it stood when a round began."""
+    model = deepcopy(view.model)
+    model.load_state_dict(dict(state), strict=False)
+    return model
 
 
 def observed_gradient(view: UpdateView | AggregateView) -> dict[str, Tensor]:

@@ -69,6 +69,29 @@ EXACT = (
         adaptive_against=("secure-aggregation",),
     ),
     AttackCard(
+        name="disaggregation",
+        summary="Separates one client's update from secure sums of many rounds, by who took part "
+        "in which, and inverts it.",
+        implementation="seepage.attacks.inversion.exact.disaggregation:Disaggregation",
+        reference="Lam et al. 2021, arXiv 2106.06089 (with the cohorts known)",
+        year=2021,
+        parameters=(
+            Parameter(
+                name="tolerance",
+                default=0.1,
+                summary="greatest standard error of the update, as a share of its norm, at which "
+                "it can be solved",
+            ),
+            Parameter(name="inner", default="auto", summary="the attack on its update"),
+        ),
+        observers=_ON_THE_WIRE,
+        needs=(Capability.SEES_GLOBAL_MODELS,),
+        views=("aggregate-history", "history"),
+        claims="reconstruction",
+        cost="moderate",
+        adaptive_against=("secure-aggregation",),
+    ),
+    AttackCard(
         name="averaged",
         summary="Averages a client's updates over rounds, so that noise shrinks, and inverts.",
         implementation="seepage.attacks.inversion.exact.averaged:Averaged",

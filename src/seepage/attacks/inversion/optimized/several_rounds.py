@@ -14,7 +14,6 @@ single round does not show better.
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ import torch
 
 from ....core.errors import NotApplicableError, require_least
 from ....core.views import UpdateView
-from ..observed import observed_gradient
+from ..observed import model_at, observed_gradient
 from .inverting_gradients import InvertingGradients
 from .search.known_noise import known_noise
 from .search.victim import Victim
@@ -30,7 +29,7 @@ from .search.victim import Victim
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from ....core.claims import Reconstruction
     from ....core.views import HistoryView, Update
@@ -88,7 +87,7 @@ def updates_of(view: HistoryView, most: int) -> list[UpdateView]:
     return [
         view.of_update(
             seen.updates[view.client],
-            model=_at(view, seen.state),
+            model=model_at(view, seen.state),
             number=seen.round,
             client=view.client,
         )
@@ -100,13 +99,6 @@ def _showing(view: UpdateView, gradient: Update) -> UpdateView:
     """Return the view with the update that one step along `gradient` makes."""
     step = -view.job.lr * view.job.local_steps
     return replace(view, update={name: step * value for name, value in gradient.items()})
-
-
-def _at(view: HistoryView, state: Update) -> nn.Module:
-    """Return a copy of the model as it stood when a round began."""
-    model = deepcopy(view.model)
-    model.load_state_dict(dict(state), strict=False)
-    return model
 
 
 def _mean(gradients: Sequence[Update]) -> dict[str, Tensor]:
