@@ -117,7 +117,7 @@ class _Round:
         return RoundRecord(
             round=self.number,
             state=honest.state,
-            released=released,
+            released=aggregation.readable(released),
             batches=batches,
             aggregate=aggregate,
             sent={c: m for c, m in move.models.items() if c in cohort},
