@@ -144,6 +144,31 @@ def test_several_local_steps_clipping_sums_and_an_unknown_batch_size():
     assert worst_psnr(claim.inputs, X[index]) >= 60
 
 
+@pytest.mark.parametrize("clients", [2, 3, 4])
+@pytest.mark.parametrize("batch", [1, 2, 4])
+@pytest.mark.parametrize("trained", [False, True])
+def test_the_sum_of_few_clients_gives_every_record_of_each(clients, batch, trained):
+    model = trained_mlp(512) if trained else mlp(512)
+    index = draw(clients, clients * batch)
+    updates = [update_of(model, (X[rows], Y[rows])) for rows in index.view(clients, batch)]
+    claim = attacked(aggregate_view(model, updates, BatchSize(batch)))
+    assert claim.solved
+    assert len(claim.inputs) == clients * batch
+    assert worst_psnr(claim.inputs, X[index]) >= 60
+    pairs = dict(match(claim.inputs, X[index]))
+    assert claim.labels is not None
+    assert [int(claim.labels[i]) for i in pairs] == [int(Y[index[j]]) for j in pairs.values()]
+
+
+def test_the_sum_of_too_many_is_refused():
+    model = trained_mlp(64)
+    batches = draw(0, 4 * 6).view(4, 6)
+    updates = [update_of(model, (X[rows], Y[rows])) for rows in batches]
+    claim = attacked(aggregate_view(model, updates, BatchSize(6)), passes=2)
+    assert is_refusal(claim)
+    assert "24 records" in claim.explanation
+
+
 def test_without_a_bias_the_records_are_right_up_to_scale_and_it_says_so():
     index = draw(0, 4)
     claim = attacked(gradient_view(mlp(512, bias=False), X[index], Y[index]))
