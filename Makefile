@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check format clean
+.PHONY: demo test check optional format clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "seepage needs Python 3.11 or newer; say make PYTHON=...")'
@@ -33,6 +33,12 @@ check: $(STAMP)
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_house.py
+
+# Homomorphic encryption and multi-party computation, as far as this machine has what they need.
+optional: $(STAMP)
+	-$(PIP) -e '.[he]'
+	-$(BIN)/seepage doctor --make openfhe
+	-$(BIN)/seepage doctor --make spu
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix-only --quiet .

@@ -72,7 +72,7 @@ def test_a_linear_model_has_no_neurons_to_be_silent(tmp_path: Any) -> None:
     )
     sees = result["imprint"].details["client_sees"]
     assert "silent_neurons" not in sees["sent"].keys() | sees["honest"].keys()
-    assert "parallel rows 1 (honest" in result.save(tmp_path / "run.md").read_text()
+    assert "parallel rows 1 (honest" in result.save(tmp_path / "run.html").read_text()
 
 
 def test_an_imprint_reads_a_secure_sum_and_shows(tmp_path: Any) -> None:
