@@ -59,6 +59,13 @@ def test_one_client_among_the_servers_own_is_alone_in_the_sum_whatever_clients_c
     assert not finding.details.get("client_sees")  # what clients get is the honest model
 
 
+def test_clients_that_know_each_other_get_no_sum_with_the_servers_own(tmp_path: Any) -> None:
+    result = audited(tmp_path, "sybils", "masking")
+    finding = result["sybils"]
+    assert finding.value == 0.0
+    assert "not registered" in finding.details["note"]
+
+
 def test_a_linear_model_has_no_neurons_to_be_silent(tmp_path: Any) -> None:
     data = torch.rand(160, 8), torch.arange(160) % 2
     result = seepage.audit(

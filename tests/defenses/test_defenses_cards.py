@@ -49,6 +49,7 @@ def test_the_card_in_force_shows_the_settings(card: DefenseCard) -> None:
 
 
 def test_adaptive_attacks_and_what_is_hidden() -> None:
+    around = ("fully-connected", "imprint", "model-inconsistency", "sybils", "disaggregation")
     named = {card.name: card.adaptive_attacks for card in CARDS}
     assert named == {
         "dp-sgd": ("averaged", "candidate-test"),
@@ -60,13 +61,13 @@ def test_adaptive_attacks_and_what_is_hidden() -> None:
         "dp-ftrl": ("averaged", "candidate-test"),
         "randomized-response": ("label-counts",),
         "top-k": ("inverting-gradients",),
-        "secure-aggregation": ("fully-connected", "imprint", "model-inconsistency"),
-        "masking": ("fully-connected", "imprint", "model-inconsistency"),
-        "spdz": ("fully-connected", "imprint", "model-inconsistency"),
-        "ckks": ("fully-connected", "imprint", "model-inconsistency"),
-        "threshold-ckks": ("fully-connected", "imprint", "model-inconsistency"),
-        "aby3": ("fully-connected", "imprint", "model-inconsistency"),
-        "semi2k": ("fully-connected", "imprint", "model-inconsistency"),
+        "secure-aggregation": around,
+        "masking": around,
+        "spdz": around,
+        "ckks": around,
+        "threshold-ckks": around,
+        "aby3": around,
+        "semi2k": around,
         "selective-encryption": ("inverting-gradients", "fully-connected"),
         "model-commitment": ("model-inconsistency", "imprint"),
     }

@@ -85,6 +85,9 @@ class Defense:
     adds_up: ClassVar[bool] = False
     """Whether it forms the sum of a round's updates itself, in place of the server."""
 
+    registered: ClassVar[bool] = False
+    """Whether clients know each other beforehand, so that a server can't add its own."""
+
     @property
     def card(self) -> DefenseCard:
         """The public card with this instance's settings, as attackers read it."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.cards import DefenseCard, Parameter
 from .dp.cards import DP
-from .sums.cards import SUMS
+from .sums.cards import ADAPTIVE, SUMS
 
 CARDS: tuple[DefenseCard, ...] = (
     *DP,
@@ -47,7 +47,7 @@ CARDS: tuple[DefenseCard, ...] = (
         ),
         mechanism="an ideal sum: only the aggregate is revealed, and nothing is added to it",
         guarantee="none",
-        adaptive_attacks=("fully-connected", "imprint", "model-inconsistency"),
+        adaptive_attacks=ADAPTIVE,
         protects="which update is whose",
         against="a server that keeps to the protocol, and whoever listens",
         sums=True,

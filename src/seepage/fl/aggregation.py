@@ -31,6 +31,7 @@ class Aggregation:
             raise UsageError(f"{names} would each add the updates up: a job has one of them")
         self._adding = adding[0] if adding else None
         self._kept: list[Update] = []
+        self._strangers = 0
         self._names = " + ".join(type(d).__name__ for d in defenses)
         self._lr = lr
         self._total: dict[str, Tensor] = {}
@@ -85,13 +86,21 @@ class Aggregation:
         zeros = {name: torch.zeros_like(value) for name, value in self._total.items()}
         self._kept += [zeros] * (clients if self._adding else 0)
         self._received += clients
+        self._strangers += clients
 
     def close(self, number: int, rng: torch.Generator) -> Update:
         """Return the defended mean of what was received in the model's types, and start anew.
 
         Raises `RefusedError` where the clients' commitments differ: they were not sent the
-        same model, so their updates do not add up.
+        same model, so their updates do not add up; and where some are strangers to the others,
+        under a defense by which clients know each other.
         """
+        knowing = [type(d).__name__ for d in self._defenses if d.registered]
+        if self._strangers and knowing:
+            raise RefusedError(
+                f"round {number}: {self._strangers} of the clients are not registered, and "
+                f"{' and '.join(knowing)} adds up with registered ones only"
+            )
         if (different := len(set(self._commitments))) > 1:
             raise RefusedError(
                 f"round {number}: the clients committed to {different} different "
@@ -107,6 +116,7 @@ class Aggregation:
         if self._defenses:
             _accept(aggregate, plain, self._names, f"round {number}, aggregate")
         self._total, self._received, self._commitments, self._kept = {}, 0, [], []
+        self._strangers = 0
         # A defense may count in integers, or in doubles that hold them.
         return {name: value.to(self._types[name]) for name, value in aggregate.items()}
 

@@ -101,8 +101,9 @@ def _sight(sees: Mapping[str, Mapping[str, Any]]) -> str:
         """Return a number in two digits."""
         return f"{value:.2g}" if isinstance(value, int | float) else str(value)
 
+    honest = {name: short(value) for name, value in sees["honest"].items()}
     return ", ".join(
-        f"{name.replace('_', ' ')} {short(value)} (honest {short(sees['honest'].get(name, 'none'))})"
+        f"{name.replace('_', ' ')} {short(value)} (honest {honest.get(name, 'none')})"
         for name, value in sees["sent"].items()
     )
 

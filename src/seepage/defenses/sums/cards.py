@@ -6,6 +6,9 @@ from ...core.cards import DefenseCard, Parameter
 from ...crypto.cards import CARDS as PROTOCOLS
 from ...crypto.cards import MALICIOUS, ProtocolCard
 
+ADAPTIVE = ("fully-connected", "imprint", "model-inconsistency", "sybils", "disaggregation")
+"""What gets around a sum: all that a card of a secure sum names."""
+
 _CLASSES = {
     "masking": "masking:Masking",
     "spdz": "spdz:SPDZ",
@@ -31,7 +34,7 @@ def _defense(card: ProtocolCard) -> DefenseCard:
         parameters=(_BOUND, *card.parameters),
         mechanism=f"a real protocol, run by {card.parties}; the sum is exact but for rounding",
         guarantee="none",
-        adaptive_attacks=("fully-connected", "imprint", "model-inconsistency"),
+        adaptive_attacks=ADAPTIVE,
         protects="which update is whose",
         against=f"{card.tolerates}, {lies}, as long as {card.trust}",
         leaves_open=f"all that a sum shows, {card.leaks}",

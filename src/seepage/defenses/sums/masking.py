@@ -12,6 +12,8 @@ from .protected_sum import ProtectedSum
 class Masking(ProtectedSum):
     """Hides single updates from a server that may lie; clients bind the model that they got.
 
+    They know each other's identity keys beforehand: a server can't add clients of its own.
+
     Fields
     ------
     bound : public range of an entry of an update, > 0
@@ -24,6 +26,7 @@ class Masking(ProtectedSum):
 
     protocol: ClassVar[str] = "masking"
     binds_model: ClassVar[bool] = True
+    registered: ClassVar[bool] = True
 
     bound: float = 16.0
     threshold: int | None = None
