@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ..core.errors import RefusedError, SeepageWarning, UsageError
 from ..core.names import nearest
+from .processes import SERVER
 from .tfhe.circuit import majority_circuit
-from .tfhe.session import SERVER, EncryptedBits, refuse
+from .tfhe.session import EncryptedBits, refuse
 from .vote_cards import VOTES
 from .wire import Cost, PartyView, Wire
 

@@ -19,16 +19,14 @@ from ..environments.find import require
 from ..environments.worker import Answer, Worker
 from ..handover import hand_over
 from ..mapped import mapped
-from ..packing import pack, unpack
+from ..packing import unpack
+from ..processes import Processes, fields, packed
 from ..protocol import Floats, client_name
 from ..wire import Cost, PartyView, Wire
 from .model import WEIGHT_BOUND, Layout, Training, same_width, signed_records, with_constant
 
-SERVER = "server"
 _HERE = Path(__file__).parent
 _DEGREE, _TOY_DEGREE = 1 << 16, 1 << 12
-_PATIENCE = 3600.0
-"""Seconds that a round may take."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -105,27 +103,27 @@ class Session:
     @contextmanager
     def processes(self, clients: int) -> Generator[tuple[Worker, Worker]]:
         """Start both processes; the first client makes the keys, and the others get the secret."""
-        python, maker = require(OPENFHE), client_name(0)
+        python = require(OPENFHE)
         with (
             tempfile.TemporaryDirectory() as folder,
             Worker(python, _HERE / "client_process.py", name="logistic: clients") as workers,
             Worker(python, _HERE / "server_process.py", name="logistic: the server") as server,
         ):
-            self._clients, self._server = workers, server
+            both = self._both = Processes(self._wire, workers, server)
             files = {name: str(Path(folder) / name) for name in ("products", "rotations")}
             shape = {"width": self._layout.width}
-            made = self._work(
+            made = both.work(
                 0, "make_key", client=0, degree=2 * self._layout.slots, insecure_toy=self._toy,
                 **shape, **files,
             )  # fmt: skip
             context, public, secret = (bytes(part) for part in made.parts)
             others = range(1, clients)
             for other, got in hand_over(secret, 0, others, Entropy(), self._wire).items():
-                self._work(other, "take_key", [got], client=other)
-                self._down("public key", other, self._up("public key", 0, public))
+                both.work(other, "take_key", [got], client=other)
+                both.down("public key", other, both.up("public key", 0, public))
             for path in files.values():
-                self._wire.send("evaluation keys", maker, SERVER, mapped(Path(path)))
-            self._serve("start", [self._up("context", 0, context)], **shape, **files)
+                both.up("evaluation keys", 0, mapped(Path(path)))
+            both.serve("start", [bytes(both.up("context", 0, context))], **shape, **files)
             yield workers, server
 
     def run(self, records: Sequence[Floats], questions: Floats) -> EncryptedTraining:
@@ -139,10 +137,10 @@ class Session:
         step = self._plan.rate / start / WEIGHT_BOUND
         scaled = (one * step, linear * step * WEIGHT_BOUND, cube * step * WEIGHT_BOUND**3)
         seconds = tuple(
-            self._serve("train", cubic=scaled).seconds for _ in range(self._plan.rounds)
+            self._both.serve("train", cubic=scaled).seconds for _ in range(self._plan.rounds)
         )
         scores = self._asked(questions)
-        weights = self._opened("weights", self._serve("weights"))[0][: self._layout.columns]
+        weights = self._opened("weights", self._both.serve("weights"))[0][: self._layout.columns]
         if not (np.abs(weights) < WEIGHT_BOUND).all():
             raise RefusedError(
                 f"logistic: weights left [-{WEIGHT_BOUND:g}, {WEIGHT_BOUND:g}], where they can be "
@@ -165,29 +163,13 @@ class Session:
         return np.concatenate(firsts)[: len(questions)]
 
     def _upload(self, client: int, kind: str, blocks: dict[int, Floats], call: str) -> Answer:
-        made = self._work(client, "encrypt", list(blocks.values()))
-        sent = self._up(kind, client, pack(*(bytes(part) for part in made.parts)))
+        made = self._both.work(client, "encrypt", list(blocks.values()))
+        sent = unpack(self._both.up(kind, client, packed(made)))
         numbers = {"numbers": list(blocks)} if call == "add" else {}
-        return self._serve(call, [bytes(field) for field in unpack(sent)], **numbers)
+        return self._both.serve(call, fields(sent), **numbers)
 
     def _opened(self, kind: str, answer: Answer) -> list[Floats]:
         """Return what the first client decrypts of the server's answer."""
-        given = self._down(kind, 0, pack(*(bytes(part) for part in answer.parts)))
-        found = self._work(0, "decrypt", [bytes(field) for field in unpack(given)], client=0)
+        given = unpack(self._both.down(kind, 0, packed(answer)))
+        found = self._both.work(0, "decrypt", fields(given), client=0)
         return [np.asarray(part) * WEIGHT_BOUND for part in found.parts]
-
-    def _work(self, by: int, call: str, parts: Sequence[Any] = (), **settings: Any) -> Answer:
-        answer = self._clients.call(call, parts, timeout=_PATIENCE, **settings)
-        self._wire.spent(client_name(by), answer.seconds)
-        return answer
-
-    def _serve(self, call: str, parts: Sequence[Any] = (), **settings: Any) -> Answer:
-        answer = self._server.call(call, parts, timeout=_PATIENCE, **settings)
-        self._wire.spent(SERVER, answer.seconds)
-        return answer
-
-    def _up(self, kind: str, client: int, payload: bytes) -> bytes:
-        return bytes(self._wire.send(kind, client_name(client), SERVER, payload))
-
-    def _down(self, kind: str, client: int, payload: bytes) -> bytes:
-        return bytes(self._wire.send(kind, SERVER, client_name(client), payload))

@@ -15,18 +15,15 @@ from ...core.errors import RefusedError
 from ..entropy import Entropy
 from ..environments.cards import OPENFHE
 from ..environments.find import require
-from ..environments.worker import Answer, Worker
+from ..environments.worker import Worker
 from ..handover import hand_over
 from ..mapped import mapped
 from ..packing import pack, unpack
-from ..protocol import client_name
-from ..wire import Payload, Wire
+from ..processes import Processes, fields, packed
+from ..wire import Wire
 from .circuit import Circuit
 
-SERVER = "server"
 _HERE = Path(__file__).parent
-_PATIENCE = 3600.0
-"""Seconds that one circuit may take."""
 
 Bits = NDArray[np.uint8]
 
@@ -54,56 +51,39 @@ class EncryptedBits:
             Worker(python, _HERE / "client_process.py", name="tfhe: clients") as clients,
             Worker(python, _HERE / "evaluator_process.py", name="tfhe: the server") as server,
         ):
-            self._clients, self._server = clients, server
+            both = self._both = Processes(self._wire, clients, server)
             path = Path(folder) / "evaluation-key"
             where: dict[str, Any] = {"path": str(path), "insecure_toy": self._toy}
-            made = self._work(maker, "make_key", client=maker, **where)
+            made = both.work(maker, "make_key", client=maker, **where)
             secret = bytes(made.parts[0])
             for other, got in hand_over(secret, maker, others, Entropy(), self._wire).items():
-                self._work(other, "take_key", [got], client=other)
-            self._wire.send("evaluation key", client_name(maker), SERVER, mapped(path))
-            self._serve("start", **where)
+                both.work(other, "take_key", [got], client=other)
+            both.up("evaluation key", maker, mapped(path))
+            both.serve("start", **where)
             path.unlink()
             yield clients, server
 
     def upload(self, client: int, bits: Bits) -> list[bytes]:
         """Return what the server gets of a client's bits."""
-        made = self._work(client, "encrypt", [bits], client=client)
-        sent = self._wire.send("upload", client_name(client), SERVER, _packed(made))
-        return [bytes(field) for field in unpack(sent)]
+        made = self._both.work(client, "encrypt", [bits], client=client)
+        return fields(unpack(self._both.up("upload", client, packed(made))))
 
     def evaluate(self, circuit: Circuit, inputs: Sequence[bytes]) -> list[bytes]:
         """Return the outputs of a circuit, encrypted."""
-        found = self._serve("evaluate", inputs, gates=circuit.gates, outputs=circuit.outputs)
-        return [bytes(part) for part in found.parts]
+        wires = {"gates": circuit.gates, "outputs": circuit.outputs}
+        return [bytes(part) for part in self._both.serve("evaluate", inputs, **wires).parts]
 
     def decrypt(self, outputs: Sequence[bytes], there: Sequence[int]) -> Bits:
         """Return what the first client of `there` that has the key decrypts, and tells."""
         able = [client for client in there if client in self._holders]
         if not able:
             refuse("all clients that hold the key are gone: start anew")
-        name = client_name(able[0])
-        given: Payload = self._wire.send("outcome", SERVER, name, pack(*outputs))
-        fields = [bytes(field) for field in unpack(given)]
-        found = self._work(able[0], "decrypt", fields, client=able[0])
-        answer = self._wire.send("bits", name, SERVER, bytes(np.asarray(found.parts[0])))
+        given = fields(unpack(self._both.down("outcome", able[0], pack(*outputs))))
+        found = self._both.work(able[0], "decrypt", given, client=able[0])
+        answer = self._both.up("bits", able[0], bytes(np.asarray(found.parts[0])))
         return np.frombuffer(answer, np.uint8)
-
-    def _work(self, by: int, call: str, parts: Sequence[Any] = (), **settings: Any) -> Answer:
-        answer = self._clients.call(call, parts, timeout=_PATIENCE, **settings)
-        self._wire.spent(client_name(by), answer.seconds)
-        return answer
-
-    def _serve(self, call: str, parts: Sequence[Any] = (), **settings: Any) -> Answer:
-        answer = self._server.call(call, parts, timeout=_PATIENCE, **settings)
-        self._wire.spent(SERVER, answer.seconds)
-        return answer
 
 
 def refuse(reason: str) -> NoReturn:
     """Raise `RefusedError`: what is computed is aborted."""
     raise RefusedError(f"tfhe: {reason}; nothing was released")
-
-
-def _packed(answer: Answer) -> bytes:
-    return pack(*(bytes(part) for part in answer.parts))

@@ -14,10 +14,11 @@ from ...core.errors import UsageError, require_least
 from ..environments.cards import OPENFHE
 from ..environments.find import require
 from ..environments.worker import Worker
+from ..processes import SERVER
 from ..protocol import SecureSum, SumJob, SumProtocol
 from ..wire import Wire
 from .parameters import PRIME_BITS, RING_DEGREE, Flood
-from .rounds import SERVER, Rounds
+from .rounds import Rounds
 
 _HERE = Path(__file__).parent
 _MOST_OFF = 0.25
