@@ -37,7 +37,7 @@ def test_every_field_is_filled(card: ProtocolCard) -> None:
     assert card.name == "plain" or (card.reference and card.year)
     assert card.rounds >= 1 <= card.expansion
     assert bool(card.extra) == bool(card.library)
-    assert card.environment in {"", *ENVIRONMENTS}
+    assert set(card.environments) <= set(ENVIRONMENTS)
     if card.extra:
         assert f"\n{card.extra} = [" in (ROOT / "pyproject.toml").read_text()
 

@@ -25,7 +25,7 @@ class ProtocolCard(Card):
     rounds : messages that a client sends before the sum is known
     expansion : bytes that a client sends of its vector, to those of float32
     extra, library : the extra of the package that it needs, and the module that this installs
-    environment : the environment of its own that it runs in, if any
+    environments : the environments of their own that it runs in, if any
     client_ms, server_ms, offline_ms : milliseconds of work per million parameters, of one client,
         of the busiest party that is no client, and of a dealer before any vector is known; measured
         with 8 clients by `benchmarks/secure_sum.py`, as `benchmarks/results/secure_sum.md` shows
@@ -41,7 +41,7 @@ class ProtocolCard(Card):
     expansion: float = 1.0
     extra: str = ""
     library: str = ""
-    environment: str = ""
+    environments: tuple[str, ...] = ()
     client_ms: float | None = None
     server_ms: float | None = None
     offline_ms: float | None = None
@@ -52,19 +52,11 @@ class ProtocolCard(Card):
 
         if self.library and find_spec(self.library) is None:
             return f"pip install 'seepage[{self.extra}]'"
-        if self.environment:
-            from shutil import which
-
+        if self.environments:
             from .environments.cards import ENVIRONMENTS
-            from .environments.find import find
+            from .environments.find import lacking
 
-            environment = ENVIRONMENTS[self.environment]
-            python = find(environment)
-            if python is None:
-                return environment.command
-            return (
-                "" if which(str(python)) else f"{environment.variable} names no program: {python}"
-            )
+            return lacking([ENVIRONMENTS[name] for name in self.environments])
         return ""
 
     def require(self) -> None:
@@ -207,7 +199,7 @@ CARDS: tuple[ProtocolCard, ...] = (
         leaks="who takes part; who stands in for a lost client learns its share of that one "
         "sum's key. Partial decryptions are flooded with noise",
         rounds=5,
-        environment="openfhe",
+        environments=("openfhe",),
         expansion=12.3,
     ),
     ProtocolCard(
@@ -242,7 +234,7 @@ CARDS: tuple[ProtocolCard, ...] = (
         leaks="who takes part; any client can spoil a sum, by less when it is clipped or a median",
         rounds=1,
         expansion=12.0,
-        environment="spu",
+        environments=("spu",),
     ),
     ProtocolCard(
         name="semi2k",
@@ -268,7 +260,7 @@ CARDS: tuple[ProtocolCard, ...] = (
         leaks="who takes part; any client can spoil a sum, by less when it is clipped or a median",
         rounds=1,
         expansion=4.0,
-        environment="spu",
+        environments=("spu",),
     ),
 )
 

@@ -31,6 +31,6 @@ VOTES: tuple[ProtocolCard, ...] = (
         leaks="who takes part; a gate is wrong, unnoticed, with a chance of some 2^-40",
         rounds=3,
         expansion=1200.0,
-        environment="openfhe",
+        environments=("openfhe",),
     ),
 )

@@ -82,8 +82,8 @@ def behavior(card: ProtocolCard) -> str:
 def needs(card: ProtocolCard) -> str:
     """Return what has to be installed beside seepage."""
     extra = f"extra {card.extra}" if card.extra else ""
-    own = f"environment {card.environment}" if card.environment else ""
-    return " and ".join(filter(None, (extra, own))) or "nothing more"
+    own = [f"environment {name}" for name in card.environments]
+    return " and ".join(filter(None, (extra, *own))) or "nothing more"
 
 
 def _spent(card: ProtocolCard) -> str:

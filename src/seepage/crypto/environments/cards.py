@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -37,12 +38,21 @@ class Environment:
     @property
     def command(self) -> str:
         """The command that makes it."""
-        return f"seepage doctor --make {self.name}"
+        return command((self.name,))
 
     @property
     def fingerprint(self) -> str:
         """Of the recipes: an environment that was made by others is not taken for this one."""
         return sha256(repr(self.recipes).encode()).hexdigest()[:8]
+
+
+def command(names: Iterable[str]) -> str:
+    """Return the command that makes some environments.
+
+    >>> command(["openfhe", "spu"])
+    'seepage doctor --make openfhe --make spu'
+    """
+    return " ".join(("seepage doctor", *(f"--make {name}" for name in names)))
 
 
 _SPU_PINS = (

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import pooch
 
 from ...core.errors import UsageError
-from .cards import Environment
+from .cards import Environment, command
 
 _PROBE_SECONDS = 120.0
 
@@ -37,6 +39,18 @@ def find(environment: Environment) -> Path | None:
         return Path(named).expanduser()
     made = made_python(made_folder(environment))
     return made if made.exists() else None
+
+
+def lacking(environments: Sequence[Environment]) -> str:
+    """Return how to get those environments that are not there; empty where all are."""
+    found = {environment: find(environment) for environment in environments}
+    absent = [environment.name for environment, python in found.items() if python is None]
+    wrong = [
+        f"{environment.variable} names no program: {python}"
+        for environment, python in found.items()
+        if python is not None and not shutil.which(str(python))
+    ]
+    return "; ".join(([command(absent)] if absent else []) + wrong)
 
 
 def made_folder(environment: Environment) -> Path:
