@@ -2,56 +2,32 @@
 
 from __future__ import annotations
 
-from hashlib import shake_256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from .openfhe_ring import Ring, ciphertext_from, fhe, written
+    from . import key_shares
+    from .openfhe_ring import Ring, ciphertext_from, written
 else:
-    from openfhe_ring import Ring, ciphertext_from, fhe, written
+    import key_shares
+    from openfhe_ring import Ring, ciphertext_from, written
 
 Settings = dict[str, Any]
 Parts = list[Any]
-_state: dict[str, Any] = {"keys": {}}
+_state: dict[str, Any] = {}
 
 
 def start(settings: Settings, _parts: Parts) -> tuple[Settings, Parts]:
     """Make the ring; return its public parameters."""
     _state["ring"] = Ring.new(settings["degree"], settings["prime_bits"])
+    key_shares.begin(_ring().context)
     return {}, [written(_ring().context)]
-
-
-def make_key(settings: Settings, parts: Parts) -> tuple[Settings, Parts]:
-    """Draw a client's secret key; return the public key of all so far, and the secret one sealed.
-
-    `parts` are a seal of 32 bytes, used once, and the public key of those before it, if any.
-    """
-    seal, *before = parts
-    context = _ring().context
-    pair = context.MultipartyKeyGen(_public(before[0])) if before else context.KeyGen()
-    _state["keys"][settings["client"]] = pair.secretKey
-    return {}, [written(pair.publicKey), _sealed(written(pair.secretKey), seal)]
-
-
-def recover(settings: Settings, parts: Parts) -> tuple[Settings, Parts]:
-    """Take a lost client's key out of its seal."""
-    seal, sealed = parts
-    raw = _sealed(bytes(sealed), seal)
-    _state["keys"][settings["client"]] = fhe.DeserializePrivateKeyString(raw, fhe.BINARY)
-    return {}, []
-
-
-def lose(settings: Settings, _parts: Parts) -> tuple[Settings, Parts]:
-    """Forget the key of a client that is gone."""
-    del _state["keys"][settings["client"]]
-    return {}, []
 
 
 def encrypt(settings: Settings, parts: Parts) -> tuple[Settings, Parts]:
     """Return the ciphertexts of whole numbers, `[n]`, under the public key of all."""
-    ring, public, numbers = _ring(), _public(parts[0]), parts[1]
+    ring, public, numbers = _ring(), key_shares.public_key(parts[0]), parts[1]
     found: Parts = []
     for start in range(0, len(numbers), ring.degree):
         part = numbers[start : start + ring.degree]
@@ -62,7 +38,7 @@ def encrypt(settings: Settings, parts: Parts) -> tuple[Settings, Parts]:
 
 def decrypt_in_part(settings: Settings, parts: Parts) -> tuple[Settings, Parts]:
     """Return a client's part of the decryption of each ciphertext, flooded."""
-    ring, key = _ring(), _state["keys"][settings["client"]]
+    ring, key = _ring(), key_shares.key_of(settings["client"])
     context = ring.context
     step = context.MultipartyDecryptLead if settings["lead"] else context.MultipartyDecryptMain
     found: Parts = []
@@ -73,18 +49,8 @@ def decrypt_in_part(settings: Settings, parts: Parts) -> tuple[Settings, Parts]:
     return {}, found
 
 
-def _sealed(content: bytes, seal: Any) -> bytes:
-    """Return `content` under a one-time key, or out of it: the sum with SHAKE-256 of the key."""
-    stream = np.frombuffer(shake_256(bytes(seal)).digest(len(content)), np.uint8)
-    return (np.frombuffer(content, np.uint8) ^ stream).tobytes()
-
-
-def _public(raw: Any) -> Any:
-    return fhe.DeserializePublicKeyString(bytes(raw), fhe.BINARY)
-
-
 def _ring() -> Ring:
     return _state["ring"]
 
 
-CALLS = {call.__name__: call for call in (start, make_key, recover, lose, encrypt, decrypt_in_part)}
+CALLS = key_shares.CALLS | {call.__name__: call for call in (start, encrypt, decrypt_in_part)}

@@ -10,13 +10,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from ...core.errors import UsageError, require_least
+from ...core.errors import require_least
 from ..environments.cards import OPENFHE
 from ..environments.find import require
 from ..environments.worker import Worker
-from ..processes import SERVER
+from ..processes import SERVER, Processes
 from ..protocol import SecureSum, SumJob, SumProtocol
 from ..wire import Wire
+from .joint_key import JointKey, opening_threshold
 from .parameters import PRIME_BITS, RING_DEGREE, Flood
 from .rounds import Rounds
 
@@ -50,13 +51,15 @@ class ThresholdCKKS(SumProtocol):
     def run(self, job: SumJob) -> SecureSum:
         """Return the survivors' sum; `RefusedError` where too few can open it."""
         self.check(job)
-        threshold = self._threshold(job.clients)
+        threshold = opening_threshold(self.name, self.threshold, job.clients)
         flood = Flood(clients=job.clients, width=job.width, statistical_bits=self.statistical_bits)
         code = flood.code(job.bound)
         wire = Wire()
         with self.processes() as processes:
-            rounds = Rounds(self, threshold, job, wire, processes)
-            rounds.make_keys()
+            both = Processes(wire, *processes)
+            key = JointKey(self, threshold, job, both)
+            key.make()
+            rounds = Rounds(job, both, key)
             survivors = rounds.upload(flood, code)
             if len(survivors) < self.minimum_cohort:
                 self.refuse(
@@ -94,9 +97,3 @@ class ThresholdCKKS(SumProtocol):
             ring = clients.call("start", degree=RING_DEGREE, prime_bits=PRIME_BITS)
             aggregator.call("start", ring.parts)
             yield clients, aggregator
-
-    def _threshold(self, clients: int) -> int:
-        threshold = self.threshold or clients // 2 + 1
-        if not 1 <= threshold <= clients:
-            raise UsageError(f"{self.name}: threshold is {threshold}; use 1 to {clients}")
-        return threshold
