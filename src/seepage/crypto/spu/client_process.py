@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import spu.api as spu_api
 import spu.libspu as spu
 import spu.utils.frontend as frontend
 
@@ -21,8 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ..environments.frames import Part
+    from .sharing import io, set_up, share
 
     Reply = tuple[dict[str, Any], list[Part]]
+else:
+    from sharing import io, set_up, share
 
 jax.config.update("jax_enable_x64", True)
 
@@ -35,25 +37,6 @@ scaled by SHRINK^2 first, which takes any below 2^26 to less than 2^14."""
 
 _NEWTON_STEPS = 2
 
-_state: dict[str, Any] = {}
-
-
-def set_up(settings: dict[str, Any], _: list[Part]) -> Reply:
-    """Fix the protocol, the number of parties and the fractional bits."""
-    config = spu.RuntimeConfig(
-        protocol=getattr(spu.ProtocolKind, settings["protocol"]), field=spu.FieldType.FM64
-    )
-    config.fxp_fraction_bits = settings["fraction_bits"]
-    _state["io"] = spu_api.Io(settings["parties"], config)
-    return {}, []
-
-
-def share(_: dict[str, Any], parts: list[Part]) -> Reply:
-    """Share a vector; `chunks` says how many parts, behind its description, each share has."""
-    shares = _state["io"].make_shares(parts[0], spu.Visibility.VIS_SECRET)
-    found = [part for each in shares for part in (each.meta, *each.share_chunks)]
-    return {"chunks": [len(each.share_chunks) for each in shares]}, found
-
 
 def reconstruct(settings: dict[str, Any], parts: list[Part]) -> Reply:
     """Return the vector that shares make up; they come as `share` gives them."""
@@ -63,24 +46,49 @@ def reconstruct(settings: dict[str, Any], parts: list[Part]) -> Reply:
         found.meta, found.share_chunks = rest[0], rest[1 : 1 + chunks]
         shares.append(found)
         rest = rest[1 + chunks :]
-    return {}, [np.asarray(_state["io"].reconstruct(shares))]
+    return {}, [np.asarray(io().reconstruct(shares))]
 
 
 def compile_program(settings: dict[str, Any], _: list[Part]) -> Reply:
     """Return the program that parties run; it holds nothing that is secret."""
-    program, names = settings["program"], settings["names"]
+    program, shapes = settings["program"], settings["shapes"]
     reduce = _PROGRAMS[program["kind"]](program)
-    row = np.zeros(settings["width"], settings["dtype"])
     found, _ = frontend.compile(
         frontend.Kind.JAX,
-        lambda *rows: reduce(rows),
-        (row,) * len(names),
+        lambda *given: reduce(given),
+        tuple(np.zeros(shape, settings["dtype"]) for shape in shapes.values()),
         {},
-        names,
-        [spu.Visibility.VIS_SECRET] * len(names),
+        list(shapes),
+        [spu.Visibility.VIS_SECRET] * len(shapes),
         lambda _: ["result"],
     )
     return {}, [found.code]
+
+
+def _masked(program: dict[str, Any]) -> Callable[[tuple[Any, ...]], Any]:
+    """Reduce rows of which each party has an addend, `[rows, width]`, and mask what is found.
+
+    Addends come first, then a mask of each party, `[width]`. All stand above the lowest `shift`
+    bits, which are 0: so they add up modulo 2^(64 - shift), and keep their order and their sign.
+    """
+    inner, shift = program["inner"], program["shift"]
+    fixed_point = inner["kind"] == "clip"
+    if inner["clamp"] is not None and not fixed_point:
+        inner = {**inner, "clamp": inner["clamp"] << shift}
+    reduce = _PROGRAMS[inner["kind"]](inner)
+
+    def masked(given: tuple[Any, ...]) -> Any:
+        """Return the masked reduction."""
+        addends, masks = given[: len(given) // 2], given[len(given) // 2 :]
+        rows: Any = sum(addends[1:], addends[0])
+        if fixed_point:
+            rows = jax.lax.bitcast_convert_type(rows >> shift, jnp.float64)
+        found = reduce(tuple(rows))
+        if fixed_point:
+            found = jax.lax.bitcast_convert_type(found, jnp.int64) << shift
+        return sum(masks, found)
+
+    return masked
 
 
 def _ranks(program: dict[str, Any]) -> Callable[[tuple[Any, ...]], Any]:
@@ -154,7 +162,7 @@ def _clamped(rows: list[Any], most: float | None) -> list[Any]:
     return [held[at] for at in range(len(rows))]
 
 
-_PROGRAMS = {"ranks": _ranks, "clip": _clip}
+_PROGRAMS = {"ranks": _ranks, "clip": _clip, "masked": _masked}
 
 CALLS = {
     "set_up": set_up,

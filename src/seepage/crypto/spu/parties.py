@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,9 +67,13 @@ class Parties:
         """Of the parties' processes."""
         return [worker.pid for worker in self._workers]
 
-    def share(self, vector: NDArray[Any]) -> tuple[list[bytes], float]:
-        """Return a message for each party, and the seconds that its making took."""
-        answer = self._client.call("share", [vector], timeout=self._timeout)
+    def share(self, array: NDArray[Any], by: int | None = None) -> tuple[list[bytes], float]:
+        """Return a message for each party, and the seconds that its making took.
+
+        A client makes them, or the party `by` of what it knows itself.
+        """
+        worker = self._client if by is None else self._workers[by]
+        answer = worker.call("share", [array], timeout=self._timeout)
         return _split(answer), answer.seconds
 
     def hold(self, rank: int, name: str, message: Payload) -> float:
@@ -78,15 +82,14 @@ class Parties:
         return worker.call("hold", unpack(message), timeout=self._timeout, name=name).seconds
 
     def compile(
-        self, program: dict[str, Any], names: Sequence[str], width: int, dtype: str
+        self, program: dict[str, Any], shapes: Mapping[str, tuple[int, ...]], dtype: str
     ) -> tuple[bytes, float]:
-        """Return a program of rows with these names, and the seconds that its making took."""
+        """Return a program of shared arrays, by name, and the seconds that its making took."""
         answer = self._client.call(
             "compile",
             timeout=self._timeout,
             program=program,
-            names=list(names),
-            width=width,
+            shapes=dict(shapes),
             dtype=dtype,
         )
         return bytes(answer.parts[0]), answer.seconds

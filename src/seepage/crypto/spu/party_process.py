@@ -17,8 +17,11 @@ import spu.libspu as spu
 
 if TYPE_CHECKING:
     from ..environments.frames import Part
+    from .sharing import config_of, set_up, share
 
     Reply = tuple[dict[str, Any], list[Part]]
+else:
+    from sharing import config_of, set_up, share
 
 _RETRY_MILLISECONDS = 50
 _ERRORS = 2
@@ -35,13 +38,10 @@ def join(settings: dict[str, Any], _: list[Part]) -> Reply:
     link.connect_retry_times = max(1, milliseconds // _RETRY_MILLISECONDS)
     for party, port in enumerate(settings["ports"]):
         link.add_party(f"party {party}", f"127.0.0.1:{port}")
-    config = spu.RuntimeConfig(
-        protocol=getattr(spu.ProtocolKind, settings["protocol"]), field=spu.FieldType.FM64
-    )
-    config.fxp_fraction_bits = settings["fraction_bits"]
+    config = config_of(settings)
     config.enable_pphlo_profile = True  # it says what went over the links, see `_sent`
     _state["runtime"] = spu_api.Runtime(spu.link.create_brpc(link, settings["rank"]), config)
-    return {}, []
+    return set_up({**settings, "parties": len(settings["ports"])}, [])
 
 
 def hold(settings: dict[str, Any], parts: list[Part]) -> Reply:
@@ -77,4 +77,4 @@ def _sent(before: int) -> int:
     return int(found[-1])
 
 
-CALLS = {"join": join, "hold": hold, "run": run}
+CALLS = {"join": join, "share": share, "hold": hold, "run": run}

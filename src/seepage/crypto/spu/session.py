@@ -6,21 +6,19 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ...core.errors import UsageError, require_least
-from ...core.names import nearest
-from ..fixed_point import FixedPoint
+from ...core.errors import require_least
 from ..packing import pack, unpack
-from ..protocol import UPLOAD, Floats, SecureSum, SumJob, SumProtocol, client_name
+from ..protocol import UPLOAD, Floats, SecureSum, SumJob, client_name
 from ..wire import Payload, Wire
 from .parties import Parties
-from .reductions import WORD, ClippedSum, RankSum, kept_ranks
+from .reducing import Reducing
+from .reductions import WORD, ClippedSum, RankSum
 
-REDUCTIONS = ("sum", "clip", "median", "trimmed-mean")
 RECEIVER, RESULT = "server", "result"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SPUSum(SumProtocol):
+class SPUSum(Reducing):
     """A sum, or a robust reduction, that parties compute on shares by SPU.
 
     Shares come from SPU's own generator, whatever the job's seed: what is summed repeats, what
@@ -29,32 +27,23 @@ class SPUSum(SumProtocol):
 
     Fields
     ------
-    reduction : "sum"; "clip": the sum of vectors clipped to `clip_norm`; "median" or
-        "trimmed-mean" of each coordinate
-    clip_norm : the longest L2 norm that is left as it is, > 0
-    trim : clients that a trimmed mean leaves out at each end of a coordinate, >= 1
     clamp : hold shared entries to the bound before they are clipped or sorted. Without it, a
         client that shares a word out of range gets past both
     threshold : fewest clients whose reduction is revealed, >= 2
     timeout : seconds of silence after which the sum is aborted, > 0
+
+    Others: see `Reducing`.
     """
 
     protocol: ClassVar[str]
 
-    reduction: str = "sum"
-    clip_norm: float = 1.0
-    trim: int = 1
     clamp: bool = True
     threshold: int = 2
     timeout: float = 600.0
 
     def __post_init__(self) -> None:
-        if self.reduction not in REDUCTIONS:
-            raise UsageError(
-                f"{self.name}: no reduction is called {self.reduction!r}"
-                f"{nearest(self.reduction, REDUCTIONS)}"
-            )
-        require_least(self.name, self, trim=1, threshold=2)
+        Reducing.__post_init__(self)
+        require_least(self.name, self, threshold=2)
 
     @property
     def computing(self) -> int:
@@ -74,12 +63,10 @@ class SPUSum(SumProtocol):
         """
         self.check(job)
         wire = wire or Wire()
-        if job.weights is not None and self.reduction != "sum":
-            raise UsageError(f"{self.name}: {self.reduction} takes no weights; only a sum does")
         there = tuple(c for c in range(job.clients) if job.present(c, UPLOAD, self.stages))
         if len(there) < self.threshold:
             self.refuse(f"{len(there)} clients are left, of {self.threshold} at least")
-        plan = self._plan(job, len(there))
+        plan = self.plan(job, len(there), WORD, clamp=self.clamp)
         with nullcontext(parties) if parties else self.meet() as met:
             session = _Session(self, job, plan, met, wire)
             for client in there:
@@ -93,22 +80,6 @@ class SPUSum(SumProtocol):
             cost=wire.cost(),
             views=wire.views(),
             max_error=plan.max_error * job.weight_bound,
-        )
-
-    def _plan(self, job: SumJob, rows: int) -> RankSum | ClippedSum:
-        code = FixedPoint(job.clients, job.bound, WORD)
-        if self.reduction == "clip":
-            return ClippedSum(
-                code=code, rows=rows, width=job.width, clip_norm=self.clip_norm, clamp=self.clamp
-            )
-        ranks = kept_ranks(self.reduction, rows, self.trim)
-        summed = self.reduction == "sum"
-        return RankSum(
-            code=code,
-            rows=rows,
-            ranks=ranks,
-            divisor=1 if summed else len(ranks),
-            clamp=self.clamp and not summed,
         )
 
 
@@ -146,7 +117,7 @@ class _Session:
         """Have the parties compute, and return what the server learns."""
         wire, rows = self._wire, [client_name(client) for client in there]
         code, seconds = self._parties.compile(
-            self._plan.program, rows, self._job.width, self._plan.dtype
+            self._plan.program, dict.fromkeys(rows, (self._job.width,)), self._plan.dtype
         )
         released: list[Payload] = []
         for party, ran in zip(self._names, self._parties.run(code, rows), strict=True):
