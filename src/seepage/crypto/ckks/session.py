@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .seal_scheme import Scheme
 
 SERVER = "server"
-_AGGREGATOR = Path(__file__).with_name("aggregator.py")
+_AGGREGATOR = Path(__file__).with_name("aggregator_process.py")
 
 
 @dataclass(frozen=True, kw_only=True)
