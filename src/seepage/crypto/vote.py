@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ class SecureVote:
     majority: NDArray[np.int8]
     survivors: tuple[int, ...]
     cost: Cost
-    views: Mapping[str, PartyView]
+    views: Mapping[str, PartyView] = field(repr=False)
     gates: int
 
 

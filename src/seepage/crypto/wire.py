@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ class Message:
 
     kind: str
     sender: str
-    payload: Payload
+    payload: Payload = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
