@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.cards import Parameter
-from .cards import SEMI_HONEST, ProtocolCard
+from .protocol_card import SEMI_HONEST, ProtocolCard
 
 VOTES: tuple[ProtocolCard, ...] = (
     ProtocolCard(

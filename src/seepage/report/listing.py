@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.cards import Card, DefenseCard, Parameter
 from ..core.threat import ObserverCard
-from ..crypto.cards import ProtocolCard, protocol_card
+from ..crypto.cards import protocol_card
+from ..crypto.protocol_card import ProtocolCard
 from .protocols import protocol_facts
 from .words import printable
 

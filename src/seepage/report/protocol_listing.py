@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..crypto.cards import ProtocolCard
+from ..crypto.protocol_card import ProtocolCard
 from .protocols import MEASURED, ProtocolRow, protocol_rows
 from .words import printable
 

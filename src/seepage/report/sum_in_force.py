@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.registry import by_name
 from ..core.results import Result
-from ..crypto.cards import CARDS, ProtocolCard
+from ..crypto.cards import CARDS
+from ..crypto.protocol_card import ProtocolCard
 from .protocols import ProtocolRow, behavior, protocol_rows
 from .words import figure, sentence, size
 

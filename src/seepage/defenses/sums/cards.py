@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...core.cards import DefenseCard, Parameter
 from ...crypto.cards import CARDS as PROTOCOLS
-from ...crypto.cards import MALICIOUS, ProtocolCard
+from ...crypto.protocol_card import MALICIOUS, ProtocolCard
 
 ADAPTIVE = ("fully-connected", "imprint", "model-inconsistency", "sybils", "disaggregation")
 """What gets around a sum: all that a card of a secure sum names."""
