@@ -32,6 +32,8 @@ MOST_WORK_A_ROUND = 25_000_000
 MUCH_WORK_A_ROUND = 5_000_000
 TOGETHER, TOGETHER_MUCH = 8, 4  # above much work, 4 in step are as fast as 8 and spread better
 TRIAL = 2
+FASTEST = 5e10
+"""Floating-point operations a second that a core hardly exceeds on products so small."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -96,12 +98,13 @@ def train_many(
     work = _Work(task, tuple(defenses), frozenset(keep), together > 1, shelf)
     found: list[Trained] = []
     started, trained = time.perf_counter(), 0
-    cores = cores or os.cpu_count() or 1
+    cores, each = cores or os.cpu_count() or 1, _least_seconds(task, deals)
     for done, chunk in enumerate(chunks):
         before = shelf.read(chunk.seeds) if shelf else None
         if before is None:
-            each = (time.perf_counter() - started) / max(trained, 1)
-            if trained and cores > 1 and each * (len(deals) - len(found)) > WORTH_PROCESSES:
+            if trained:
+                each = (time.perf_counter() - started) / trained
+            if cores > 1 and each * (len(deals) - len(found)) > WORTH_PROCESSES:
                 return found + _spread(work, chunks[done:], cores, len(found), on_trained)
             trained += len(chunk)
         found += work(chunk) if before is None else before
@@ -171,6 +174,15 @@ def _chunks(deals: Deals, together: int) -> list[Deals]:
     ends = [first + (len(deals) - first) * n // parts for n in range(parts + 1)]
     cuts = [slice(0, first), *map(slice, ends[:-1], ends[1:])]
     return [chunk for chunk in map(deals.some, cuts) if len(chunk)]
+
+
+def _least_seconds(task: Task, deals: Deals) -> float:
+    """Return seconds that a federation takes at least, by the arithmetic of its products alone."""
+    model = task.build(torch_rng(deals.seeds[0], "model", 0))
+    steps = task.training.rounds * task.training.local_steps
+    records = task.cohort * (task.training.batch_size or len(deals.parts[0][0]))
+    operations = 6 * sum(p.numel() for p in model.parameters()) * records * steps
+    return operations / FASTEST
 
 
 def _together(task: Task, deals: Deals, defenses: Sequence[Defense], wanted: bool | None) -> int:
