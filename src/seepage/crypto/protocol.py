@@ -14,7 +14,7 @@ from ..core.names import nearest
 
 if TYPE_CHECKING:
     from .entropy import Entropy
-    from .wire import Cost, PartyView
+    from .wire import Cost, PartyView, Wire
 
 Floats = NDArray[np.float64]
 Vector = NDArray[np.float32] | NDArray[np.float64]
@@ -105,6 +105,34 @@ class SecureSum:
     cost: Cost
     views: Mapping[str, PartyView] = field(repr=False)
     max_error: float
+
+    @classmethod
+    def learned(
+        cls,
+        job: SumJob,
+        total: Floats,
+        survivors: tuple[int, ...],
+        wire: Wire,
+        *,
+        max_error: float,
+        by: tuple[str, ...] = ("server",),
+        rounds: int = 1,
+    ) -> SecureSum:
+        """Return what the parties `by` learn, from the sum of the survivors' contributions.
+
+        `max_error` is that of `total`.
+        """
+        found, weight = job.result(total, survivors)
+        for party in by:
+            wire.learned(party, found)
+        return cls(
+            sum=found,
+            weight=weight,
+            survivors=survivors,
+            cost=wire.cost(rounds=rounds),
+            views=wire.views(),
+            max_error=max_error * job.weight_bound,
+        )
 
     def __str__(self) -> str:
         """Return its size, accuracy and cost on one line.

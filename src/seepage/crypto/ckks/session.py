@@ -101,17 +101,8 @@ class CKKS(SumProtocol):
         answer = wire.send("sum", holder, SERVER, codes.tobytes())
         with wire.at(SERVER):
             decoded = code.decode(np.frombuffer(answer, np.uint32))
-        found, weight = job.result(decoded, survivors)
-        wire.learned(holder, found)
-        wire.learned(SERVER, found)
-        return SecureSum(
-            sum=found,
-            weight=weight,
-            survivors=survivors,
-            cost=wire.cost(rounds=3),
-            views=wire.views(),
-            max_error=code.max_error * job.weight_bound,
-        )
+        by, error = (holder, SERVER), code.max_error
+        return SecureSum.learned(job, decoded, survivors, wire, max_error=error, by=by, rounds=3)
 
     def _key(self, job: SumJob, scheme: Scheme, wire: Wire) -> HeldKey:
         from .keys import make_key

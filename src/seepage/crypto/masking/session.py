@@ -68,16 +68,8 @@ class Masking(SumProtocol):
             with wire.at(client_name(i)):
                 rounds[i] = MaskingClient(i, identity, terms, job.entropy).begin(0, models[i])
         total, survivors = _Session(job, wire, server, rounds).run()
-        found, weight = job.result(total, survivors)
-        wire.learned(SERVER, found)
-        return SecureSum(
-            sum=found,
-            weight=weight,
-            survivors=survivors,
-            cost=wire.cost(rounds=len(self.stages)),
-            views=wire.views(),
-            max_error=terms.code.max_error * job.weight_bound,
-        )
+        made, error = len(self.stages), terms.code.max_error
+        return SecureSum.learned(job, total, survivors, wire, max_error=error, rounds=made)
 
 
 class _Session:

@@ -53,16 +53,8 @@ class SPDZ(SumProtocol):
         session = _Session(job, terms, wire)
         session.deal()
         survivors = session.upload()
-        found, weight = job.result(session.open(), survivors)
-        wire.learned(RECEIVER, found)
-        return SecureSum(
-            sum=found,
-            weight=weight,
-            survivors=survivors,
-            cost=wire.cost(),
-            views=wire.views(),
-            max_error=terms.code.max_error * job.weight_bound,
-        )
+        total, error = session.open(), terms.code.max_error
+        return SecureSum.learned(job, total, survivors, wire, max_error=error, by=(RECEIVER,))
 
 
 class _Session:

@@ -71,16 +71,9 @@ class SPUSum(Reducing):
             session = _Session(self, job, plan, met, wire)
             for client in there:
                 session.upload(client)
-            result, weight = job.result(session.reduce(there), there)
-        wire.learned(RECEIVER, result)
-        return SecureSum(
-            sum=result,
-            weight=weight,
-            survivors=there,
-            cost=wire.cost(),
-            views=wire.views(),
-            max_error=plan.max_error * job.weight_bound,
-        )
+            total = session.reduce(there)
+        error = plan.max_error
+        return SecureSum.learned(job, total, there, wire, max_error=error, by=(RECEIVER,))
 
 
 class _Session:

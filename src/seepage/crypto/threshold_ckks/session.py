@@ -73,16 +73,9 @@ class ThresholdCKKS(SumProtocol):
             fits = (np.abs(numbers - whole) <= _MOST_OFF) & (np.abs(whole) <= most)
             if len(numbers) != job.width or not fits.all():
                 self.refuse("what was opened is no sum: a message was tampered with")
-            found, weight = job.result(whole * 2.0**-code.fraction_bits, survivors)
-        wire.learned(SERVER, found)
-        return SecureSum(
-            sum=found,
-            weight=weight,
-            survivors=survivors,
-            cost=wire.cost(rounds=len(self.stages)),
-            views=wire.views(),
-            max_error=code.max_error * job.weight_bound,
-        )
+            total = whole * 2.0**-code.fraction_bits
+        made, error = len(self.stages), code.max_error
+        return SecureSum.learned(job, total, survivors, wire, max_error=error, rounds=made)
 
     @contextmanager
     def processes(self) -> Generator[tuple[Worker, Worker]]:
