@@ -219,6 +219,38 @@ CARDS: tuple[ProtocolCard, ...] = (
         client_ms=45.1,
         server_ms=246.5,
     ),
+    ProtocolCard(
+        name="hybrid",
+        summary="Clients encrypt; parties add or robustly reduce shares; enough clients open.",
+        implementation="seepage.crypto.hybrid.session:Hybrid",
+        reference="BFV: Fan, Vercauteren 2012, ePrint 2012/144; ABY3: Mohassel, Rindal 2018, CCS",
+        year=2018,
+        parameters=(
+            *(p for p in _SPU_PARAMETERS if p.name in {"reduction", "clip_norm", "trim"}),
+            Parameter(
+                name="threshold",
+                default=None,
+                summary="clients that it takes to open anything, lost ones' parts included",
+            ),
+            Parameter(
+                name="minimum_cohort",
+                default=2,
+                summary="fewest vectors whose result is revealed, 2 or more",
+            ),
+            Parameter(name="timeout", default=600.0, summary="seconds of silence that abort it"),
+        ),
+        parties="a server without a key, three computing parties, clients with a share of the key "
+        "each",
+        trust="no two of the three parties collude, fewer than the threshold of clients work "
+        "together, and all follow the protocol: the server has clients open only what is masked",
+        tolerates="the server, any one computing party and fewer clients than the threshold",
+        security=SEMI_HONEST,
+        leaks="who takes part; who stands in for a lost client learns its share of that one "
+        "sum's key; any client can spoil a sum, by less when it is clipped or a median",
+        rounds=5,
+        environments=("openfhe", "spu"),
+        expansion=67.0,
+    ),
 )
 
 

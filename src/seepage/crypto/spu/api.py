@@ -26,10 +26,10 @@ def secure_reduce(
     vectors, bound, drop : as of `secure_sum`
     reduction : "clip": the sum of vectors clipped to an L2 norm; "median" or "trimmed-mean" of
         each coordinate; or "sum"
-    protocol : "aby3" or "semi2k"
+    protocol : "aby3", "semi2k", or "hybrid" where clients only encrypt
     settings : fields of the protocol, say `clip_norm`, `trim` or `threshold`
 
-    Raises `UsageError` where SPU's environment is missing or a setting makes no sense, and
+    Raises `UsageError` where an environment is missing or a setting makes no sense, and
     `RefusedError` where a vector can't be encoded or the protocol aborts.
     """
     job = sum_job(vectors, bound=bound, drop=drop)
