@@ -68,6 +68,7 @@ def test_adaptive_attacks_and_what_is_hidden() -> None:
         "threshold-ckks": around,
         "aby3": around,
         "semi2k": around,
+        "hybrid": around,
         "selective-encryption": ("inverting-gradients", "fully-connected"),
         "model-commitment": ("model-inconsistency", "imprint"),
     }

@@ -13,6 +13,7 @@ from seepage.defenses.api import (
     SEMI2K,
     SPDZ,
     DistributedDP,
+    Hybrid,
     Masking,
     ModelCommitment,
     SelectiveEncryption,
@@ -23,7 +24,7 @@ from seepage.fl.engine import train
 from seepage.fl.state import shared_state
 from tables import job
 
-SUMS = [Masking(), SPDZ(), CKKS(), ThresholdCKKS(), ABY3(), SEMI2K()]
+SUMS = [Masking(), SPDZ(), CKKS(), ThresholdCKKS(), ABY3(), SEMI2K(), Hybrid()]
 EACH = pytest.mark.parametrize("defense", SUMS, ids=lambda defense: defense.protocol)
 
 

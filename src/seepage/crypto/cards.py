@@ -249,7 +249,7 @@ CARDS: tuple[ProtocolCard, ...] = (
         "sum's key; any client can spoil a sum, by less when it is clipped or a median",
         rounds=5,
         environments=("openfhe", "spu"),
-        expansion=67.0,
+        expansion=69.0,
     ),
 )
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .sums.ckks import CKKS
     from .sums.masking import Masking
     from .sums.selective_encryption import SelectiveEncryption
-    from .sums.shares import ABY3, SEMI2K
+    from .sums.shares import ABY3, SEMI2K, Hybrid
     from .sums.spdz import SPDZ
     from .sums.threshold_ckks import ThresholdCKKS
     from .top_k import TopK
@@ -37,6 +37,7 @@ __all__ = [
     "BayesianNoise",
     "CentralDP",
     "DistributedDP",
+    "Hybrid",
     "LocalDP",
     "Masking",
     "ModelCommitment",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ...core.errors import UsageError, require_least
-from ..processes import SERVER, Processes
+from ..processes import Processes
 from ..protocol import UPLOAD, SecureSum, SumJob
 from ..spu.reducing import Reducing
 from ..spu.reductions import STEP, ClippedSum, RankSum
@@ -84,16 +84,9 @@ class Hybrid(Reducing):
             rounds = Rounds(job, both, met, key, plan)
             survivors = rounds.upload(bytes(ring))
             rounds.reduce(rounds.convert(survivors))
-            found, weight = job.result(rounds.open(), survivors)
-        wire.learned(SERVER, found)
-        return SecureSum(
-            sum=found,
-            weight=weight,
-            survivors=survivors,
-            cost=wire.cost(rounds=len(self.stages)),
-            views=wire.views(),
-            max_error=plan.max_error * job.weight_bound,
-        )
+            total = rounds.open()
+        made, error = len(self.stages), plan.max_error
+        return SecureSum.learned(job, total, survivors, wire, max_error=error, rounds=made)
 
     def _plan(self, job: SumJob, rows: int) -> RankSum | ClippedSum:
         # A word less: the difference of two numbers, or of one and the bound, can't wrap.

@@ -16,6 +16,7 @@ _CLASSES = {
     "threshold-ckks": "threshold_ckks:ThresholdCKKS",
     "aby3": "shares:ABY3",
     "semi2k": "shares:SEMI2K",
+    "hybrid": "shares:Hybrid",
 }
 _BOUND = Parameter(
     name="bound", default=16.0, summary="public range of an entry of an update; beyond it: refused"

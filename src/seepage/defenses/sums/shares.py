@@ -1,4 +1,4 @@
-"""Sums and robust means on shares, by SPU (`crypto.spu`), in every round of a job."""
+"""Sums and robust means on shares (`crypto.spu`, `crypto.hybrid`), in every round of a job."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ _MEANS = ("median", "trimmed-mean")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SharedSum(ProtectedSum):
-    """What both protocols of SPU have: updates that nobody sees are added, or robustly reduced.
-
-    They run in an environment of their own: `seepage doctor --make spu`.
+class ReducedSum(ProtectedSum):
+    """Base of the defenses that add, or robustly reduce, updates that nobody sees.
 
     Fields
     ------
@@ -30,8 +28,6 @@ class SharedSum(ProtectedSum):
         each coordinate
     clip_norm : the longest L2 norm that is left as it is, > 0
     trim : clients that a trimmed mean leaves out at each end of a coordinate, >= 1
-    clamp : hold shared entries to the bound before they are clipped or sorted
-    threshold : fewest updates whose reduction is revealed, >= 2
     timeout : seconds of silence after which a sum is aborted, > 0
     """
 
@@ -39,8 +35,6 @@ class SharedSum(ProtectedSum):
     reduction: str = "sum"
     clip_norm: float = 1.0
     trim: int = 1
-    clamp: bool = True
-    threshold: int = 2
     timeout: float = 600.0
 
     def add_up(
@@ -50,6 +44,22 @@ class SharedSum(ProtectedSum):
         found = self.summed(updates, commitments, rng)
         stands_for = len(found.survivors) if self.reduction in _MEANS else 1
         return unflattened(found.sum * stands_for, updates[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedSum(ReducedSum):
+    """What both protocols of SPU have beside that.
+
+    They run in an environment of their own: `seepage doctor --make spu`.
+
+    Fields
+    ------
+    clamp : hold shared entries to the bound before they are clipped or sorted
+    threshold : fewest updates whose reduction is revealed, >= 2
+    """
+
+    clamp: bool = True
+    threshold: int = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,3 +83,21 @@ class SEMI2K(SharedSum):
 
     parties: int = 2
     trusted_first_party: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hybrid(ReducedSum):
+    """Hides single updates: clients encrypt them, three parties reduce shares, clients open.
+
+    It runs in two environments: `seepage doctor --make openfhe --make spu`.
+
+    Fields
+    ------
+    threshold : clients that it takes to open anything (None: as the protocol says)
+    minimum_cohort : fewest updates whose reduction is revealed, >= 2
+    """
+
+    protocol: ClassVar[str] = "hybrid"
+
+    threshold: int | None = None
+    minimum_cohort: int = 2
