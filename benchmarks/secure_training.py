@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from result_tables import head, line
+from result_tables import head, line, record, recorded
 
 import seepage
 from seepage.auditing.spec import from_plan
@@ -85,56 +85,67 @@ def cell(result: Result, attack: str, metric: str) -> str:
     return f"{most.value:.2f} ({max(most.null, most.prior):.2f}) {most.verdict}"
 
 
+def trained(log: Path, task: Task, names: list[str]) -> list[str]:
+    """Return the table of accuracies; what the log has is not trained again."""
+    rows = [head("sum", "accuracy", "points from plain", "seconds a round")]
+    done = {row["sum"]: row for row in recorded(log) if "accuracy" in row}
+    for name in ["plain", *names]:
+        if name not in done:
+            cards = [card for card in DEFENSES if card.name == name]
+            found, seconds = accuracy(task, tuple(card.build({}) for card in cards))
+            done[name] = {"sum": name, "accuracy": found, "seconds": seconds}
+            record(log, done[name])
+        here = done[name]["accuracy"]
+        points = f"{100 * (here - done['plain']['accuracy']):+.2f}" if name != "plain" else ""
+        rows.append(line([name, f"{here:.4f}", points, f"{done[name]['seconds']:.2f}"]))
+        print(rows[-1], flush=True)
+    return rows
+
+
+def attacked(log: Path, names: list[str]) -> list[str]:
+    """Return the table of attacks; what the log has is not audited again."""
+    rows = [head("sum", *ATTACKS)]
+    done = {row["sum"]: row for row in recorded(log) if "attacks" in row}
+    for name in ["none", *names]:
+        if name not in done:
+            audited = plan(AUDITED, ATTACKS, [] if name == "none" else [name])
+            with TemporaryDirectory() as folder:
+                result = seepage.audit_plan(audited, source="benchmark", out=Path(folder) / "run")
+            metrics = ["auc" if a == "gradient-cosine" else "identification_rate" for a in ATTACKS]
+            cells = [cell(result, a, m) for a, m in zip(ATTACKS, metrics, strict=True)]
+            done[name] = {"sum": name, "attacks": cells}
+            record(log, done[name])
+        rows.append(line([name, *done[name]["attacks"]]))
+        print(rows[-1], flush=True)
+    return rows
+
+
 def main() -> None:
     """Train, audit and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--protocols", nargs="+")
+    parser.add_argument("--out", type=Path, required=True, help="page; its log lies beside it")
+    parser.add_argument("--audit", nargs="*", help="protocols to audit (all that are installed)")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    there = [card.name for card in CARDS if not card.missing() and card.name != "plain"]
     known = {card.name for card in DEFENSES if card.protocol}
-    names = given.protocols or [name for name in there if name in known]
+    names = [card.name for card in CARDS if not card.missing() and card.name in known]
     task = from_plan(plan(TRAINED, ATTACKS, []), source="benchmark").jobs[0].task
-    trained = [head("sum", "accuracy", "points from plain", "seconds a round")]
-    plain, seconds = accuracy(task, ())
-    trained.append(line(["plain", f"{plain:.4f}", "", f"{seconds:.2f}"]))
-    attacked = [head("sum", *ATTACKS)]
-    for name in ["none", *names]:
-        defenses = [] if name == "none" else [name]
-        if defenses:
-            defense = next(card for card in DEFENSES if card.name == name).build({})
-            found, seconds = accuracy(task, (defense,))
-            points = f"{100 * (found - plain):+.2f}"
-            trained.append(line([name, f"{found:.4f}", points, f"{seconds:.2f}"]))
-        with TemporaryDirectory() as folder:
-            audited = plan(AUDITED, ATTACKS, defenses)
-            result = seepage.audit_plan(audited, source="benchmark", out=Path(folder) / "run")
-        cells = [
-            cell(result, a, "auc" if a == "gradient-cosine" else "identification_rate")
-            for a in ATTACKS
-        ]
-        attacked.append(line([name, *cells]))
-        print(*trained[-1:], attacked[-1], sep="\n", flush=True)
-    page = "\n".join(
-        [
-            "# A LeNet under secure sums",
-            "",
-            "Fashion-MNIST, 8 clients of 500 records, 10 rounds of 20 steps of 32, one seed.",
-            "",
-            *trained,
-            "",
-            "One step of 4 records a client, first rounds: identification rate (AUC for "
-            "`gradient-cosine`), in brackets what a guess gets, and the verdict.",
-            "",
-            *attacked,
-            "",
-        ]
-    )
-    if given.out:
-        given.out.write_text(page)
-    else:
-        print(page)
+    log = given.out.with_suffix(".jsonl")
+    page = [
+        "# A LeNet under secure sums",
+        "",
+        f"Fashion-MNIST, 8 clients of 500 records, {ROUNDS} rounds of 20 steps of 32, one seed.",
+        "",
+        *trained(log, task, names),
+        "",
+        "One step of 4 records a client, first rounds: identification rate (AUC for "
+        "`gradient-cosine`), in brackets what a guess gets, and the verdict. Under a sum, "
+        "`inverting-gradients` gets the sum: no single update is left to look at.",
+        "",
+        *attacked(log, given.audit if given.audit is not None else names),
+        "",
+    ]
+    given.out.write_text("\n".join(page))
 
 
 if __name__ == "__main__":
