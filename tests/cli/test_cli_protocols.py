@@ -19,12 +19,12 @@ CARDS = (*SUMS, *VOTES)
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A machine that has none of the optional libraries and interpreters."""
-    libraries = {card.library for card in CARDS}
+    """A machine that has none of the optional modules and interpreters."""
+    modules = {card.module for card in CARDS}
     real = importlib.util.find_spec
     monkeypatch.setattr(
         "importlib.util.find_spec",
-        lambda name, *package: None if name in libraries else real(name, *package),
+        lambda name, *package: None if name in modules else real(name, *package),
     )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for environment in ENVIRONMENTS.values():

@@ -36,7 +36,7 @@ def test_every_field_is_filled(card: ProtocolCard) -> None:
     assert card.security in {SEMI_HONEST, MALICIOUS} or card.name == "plain"
     assert card.name == "plain" or (card.reference and card.year)
     assert card.rounds >= 1 <= card.expansion
-    assert bool(card.extra) == bool(card.library)
+    assert bool(card.extra) == bool(card.module)
     assert set(card.environments) <= set(ENVIRONMENTS)
     if card.extra:
         assert f"\n{card.extra} = [" in (ROOT / "pyproject.toml").read_text()

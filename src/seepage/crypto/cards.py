@@ -111,7 +111,7 @@ CARDS: tuple[ProtocolCard, ...] = (
         "(IND-CPA-D): it is rounded to the exact sum first, so there is no noise in it",
         rounds=3,
         extra="he",
-        library="tenseal",
+        module="tenseal",
         expansion=5.2,
         client_ms=290.5,
         server_ms=337.6,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, NoReturn
@@ -155,16 +156,16 @@ class SecureSum:
         )
 
 
-class SumProtocol:
+class SumProtocol(ABC):
     """Base of the protocols: frozen dataclasses whose fields are their public parameters."""
 
     name: ClassVar[str]
     stages: ClassVar[tuple[str, ...]] = (UPLOAD,)
     """What a client does, in order; it may drop out before any of them."""
 
+    @abstractmethod
     def run(self, job: SumJob) -> SecureSum:
         """Return the sum, or raise `RefusedError` and release nothing."""
-        raise NotImplementedError
 
     def check(self, job: SumJob) -> None:
         """Raise `UsageError` where `job` names a client or a stage that there is not."""

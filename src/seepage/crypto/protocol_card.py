@@ -23,7 +23,7 @@ class ProtocolCard(Card):
     leaks : what is learned beside the sum
     rounds : messages that a client sends before the sum is known
     expansion : bytes that a client sends of its vector, to those of float32
-    extra, library : the extra of the package that it needs, and the module that this installs
+    extra, module : the extra of the package that it needs, and the module that this installs
     environments : the environments of their own that it runs in, if any
     client_ms, server_ms, offline_ms : milliseconds of work per million parameters, of one client,
         of the busiest party that is no client, and of a dealer before any vector is known; measured
@@ -39,7 +39,7 @@ class ProtocolCard(Card):
     rounds: int
     expansion: float = 1.0
     extra: str = ""
-    library: str = ""
+    module: str = ""
     environments: tuple[str, ...] = ()
     client_ms: float | None = None
     server_ms: float | None = None
@@ -49,7 +49,7 @@ class ProtocolCard(Card):
         """Return how to get what it needs and is not there; empty where nothing is missing."""
         from importlib.util import find_spec
 
-        if self.library and find_spec(self.library) is None:
+        if self.module and find_spec(self.module) is None:
             return f"pip install 'seepage[{self.extra}]'"
         if self.environments:
             from .environments.cards import ENVIRONMENTS

@@ -17,12 +17,12 @@ sys.path.append(str(Path(__file__).parents[1] / "threshold_ckks"))
 
 if TYPE_CHECKING:
     from ..threshold_ckks import key_shares
-    from ..threshold_ckks.openfhe_ring import ciphertext_from, context_from, fhe, written
+    from ..threshold_ckks.openfhe_ring import add_into, ciphertext_from, context_from, fhe, written
 else:
     import key_shares
-    from openfhe_ring import ciphertext_from, context_from, fhe, written
+    from openfhe_ring import add_into, ciphertext_from, context_from, fhe, written
 
-__all__ = ["Ring", "ciphertext_from", "context_from", "key_shares", "written"]
+__all__ = ["Ring", "add_into", "ciphertext_from", "context_from", "key_shares", "written"]
 
 Words = NDArray[np.int64]
 

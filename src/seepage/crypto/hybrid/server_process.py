@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from .openfhe_bfv import Ring, ciphertext_from, context_from, written
+    from .openfhe_bfv import Ring, add_into, ciphertext_from, context_from, written
 else:
-    from openfhe_bfv import Ring, ciphertext_from, context_from, written
+    from openfhe_bfv import Ring, add_into, ciphertext_from, context_from, written
 
 Settings = dict[str, Any]
 Parts = list[Any]
@@ -27,7 +27,8 @@ def start(_settings: Settings, parts: Parts) -> tuple[Settings, Parts]:
 
 def add(settings: Settings, parts: Parts) -> tuple[Settings, Parts]:
     """Add ciphertexts to those that are held under a name."""
-    _add_to(_state["held"], settings["name"], [ciphertext_from(raw) for raw in parts])
+    ciphers = [ciphertext_from(raw) for raw in parts]
+    add_into(_ring().context, _state["held"], settings["name"], ciphers)
     return {}, []
 
 
@@ -48,21 +49,14 @@ def held(settings: Settings, _parts: Parts) -> tuple[Settings, Parts]:
 
 def fuse(settings: Settings, parts: Parts) -> tuple[Settings, Parts]:
     """Add a client's part of the decryption of what has a name to the others'."""
-    _add_to(_state["opened"], settings["name"], [ciphertext_from(raw) for raw in parts])
+    ciphers = [ciphertext_from(raw) for raw in parts]
+    add_into(_ring().context, _state["opened"], settings["name"], ciphers)
     return {}, []
 
 
 def opened(settings: Settings, _parts: Parts) -> tuple[Settings, Parts]:
     """Return the words of each ciphertext, one after the other: right, if no part is missing."""
     return {}, [np.concatenate([*map(_ring().opened, _state["opened"].pop(settings["name"]))])]
-
-
-def _add_to(sums: dict[str, list[Any]], name: str, ciphers: list[Any]) -> None:
-    if name not in sums:
-        sums[name] = ciphers
-        return
-    for cipher, other in zip(sums[name], ciphers, strict=True):
-        _ring().context.EvalAddInPlace(cipher, other)
 
 
 def _ring() -> Ring:

@@ -53,8 +53,11 @@ def _turn(
     """Let a step of a round run once, in its turn, and none after one that was refused."""
 
     def once(step: Callable[Concatenate[ClientRound, P], R]) -> Callable[..., R]:
+        """Return the step, guarded."""
+
         @wraps(step)
         def taken(self: ClientRound, *args: P.args, **named: P.kwargs) -> R:
+            """Take the step; a round whose step raises is over."""
             if self.done != number - 1:
                 self.refuse("a step is asked for out of turn, or once more")
             self.done = -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
@@ -46,9 +47,9 @@ class SPUSum(Reducing):
         require_least(self.name, self, threshold=2)
 
     @property
+    @abstractmethod
     def computing(self) -> int:
         """The number of computing parties."""
-        raise NotImplementedError
 
     def meet(self) -> Parties:
         """Start the parties, for one `with` block of sums; raises `UsageError` without SPU."""

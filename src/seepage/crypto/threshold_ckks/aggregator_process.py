@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from .openfhe_ring import Ring, ciphertext_from, context_from, fhe, written
+    from .openfhe_ring import Ring, add_into, ciphertext_from, context_from, fhe, written
 else:
-    from openfhe_ring import Ring, ciphertext_from, context_from, fhe, written
+    from openfhe_ring import Ring, add_into, ciphertext_from, context_from, fhe, written
 
 Settings = dict[str, Any]
 Parts = list[Any]
@@ -27,7 +27,7 @@ def start(_settings: Settings, parts: Parts) -> tuple[Settings, Parts]:
 
 def add(_settings: Settings, parts: Parts) -> tuple[Settings, Parts]:
     """Add a client's ciphertexts to the others'."""
-    _add_to("total", parts)
+    add_into(_ring().context, _state, "total", [ciphertext_from(raw) for raw in parts])
     return {}, []
 
 
@@ -38,7 +38,7 @@ def total(_settings: Settings, _parts: Parts) -> tuple[Settings, Parts]:
 
 def fuse(_settings: Settings, parts: Parts) -> tuple[Settings, Parts]:
     """Add a client's part of the decryption to the others'."""
-    _add_to("opened", parts)
+    add_into(_ring().context, _state, "opened", [ciphertext_from(raw) for raw in parts])
     return {}, []
 
 
@@ -53,15 +53,6 @@ def decrypt(_settings: Settings, parts: Parts) -> tuple[Settings, Parts]:
     for raw in parts:
         _ring().context.Decrypt(fhe.PrivateKey(), ciphertext_from(raw))
     return {}, []
-
-
-def _add_to(name: str, parts: Parts) -> None:
-    found = [ciphertext_from(raw) for raw in parts]
-    if not _state[name]:
-        _state[name] = found
-        return
-    for cipher, other in zip(_state[name], found, strict=True):
-        _ring().context.EvalAddInPlace(cipher, other)
 
 
 def _ring() -> Ring:

@@ -19,6 +19,15 @@ Floats = NDArray[np.float64]
 fhe: Any = import_module("openfhe")
 
 
+def add_into(context: Any, sums: dict[str, list[Any]], name: str, ciphers: list[Any]) -> None:
+    """Add ciphertexts, one by one, to those that `sums` holds under a name."""
+    if not sums.get(name):
+        sums[name] = ciphers
+        return
+    for cipher, other in zip(sums[name], ciphers, strict=True):
+        context.EvalAddInPlace(cipher, other)
+
+
 class Ring:
     """A ring of 128-bit security with two primes, and what is done in it."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from math import isfinite
 from typing import TYPE_CHECKING, ClassVar
 
@@ -103,9 +102,7 @@ class ProtectedSum(Defense):
 
     def _run_by(self) -> SumProtocol:
         card = protocol_card(self.protocol)
-        known = {p.name for p in card.parameters}
-        mine = [f.name for f in fields(self) if f.name in known]  # pyright: ignore[reportArgumentType]
-        return card.build({name: getattr(self, name) for name in mine})
+        return card.build({p.name: getattr(self, p.name) for p in card.parameters})
 
 
 def flattened(update: Update) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
